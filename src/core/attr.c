@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attributes. All but the size are the backing object's. The plain size follows from the stored length, and for a file
+ * in use from its state, since a change of layout passes through lengths that mean something else.
+ */
+#include "core/file.h"
+
+#include "core/fs.h"
+
+#include "base/base64.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+void xtsfs_stat_to_plain(const struct xtsfs_volume *volume, struct stat *st)
+{
+	if (S_ISREG(st->st_mode)) {
+		st->st_size = (off_t)xtsfs_cipher_to_plain_bytes(volume->layout, (uint64_t)st->st_size);
+		st->st_blksize = XTSFS_BLOCK_BYTES;
+	} else if (S_ISLNK(st->st_mode)) {
+		size_t bytes = xtsfs_base64_bytes((size_t)st->st_size);
+
+		st->st_size = bytes > 32 ? (off_t)(bytes - 32) : 0;
+	}
+}
+
+/* The node's state if it is in use, one user more. */
+static struct xtsfs_file *file_in_use(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	struct xtsfs_file *file = NULL;
+
+	if (S_ISREG(node->type)) {
+		xtsfs_guard_mutex(&volume->file_mutex);
+		file = node->file;
+		if (file)
+			file->users++;
+	}
+	return file;
+}
+
+int xtsfs_getattr(struct xtsfs_volume *volume, struct xtsfs_node *node, struct stat *ret_stat)
+{
+	struct xtsfs_store *store = volume->store;
+	struct xtsfs_file *file = file_in_use(volume, node);
+	struct xtsfs_at at;
+	struct stat st;
+	int r = xtsfs_at_get(volume, node, &at);
+
+	if (r == 0) {
+		if (file)
+			pthread_rwlock_rdlock(&file->lock);
+		r = at.name ? store->ops->stat(store, at.handle, at.name, &st)
+			    : store->ops->fstat(store, at.handle, &st);
+		if (r == 0 && (st.st_ino != node->ino || st.st_dev != node->dev))
+			r = -ESTALE;
+		if (r == -ENOENT)
+			r = -ESTALE;
+		if (r == 0) {
+			xtsfs_stat_to_plain(volume, &st);
+			if (file && file->loaded)
+				st.st_size = (off_t)file->plain_bytes;
+		}
+		if (file)
+			pthread_rwlock_unlock(&file->lock);
+		xtsfs_at_put(volume, &at);
+	}
+	if (file)
+		xtsfs_file_detach(volume, file);
+	if (r == 0)
+		*ret_stat = st;
+	return r;
+}
+
+static int set_size(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t plain_bytes)
+{
+	struct xtsfs_io io;
+	int r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io);
+
+	if (r < 0)
+		return r;
+	if (plain_bytes == 0) {
+		/* Also for a file whose header is damaged: emptying it is a way out. */
+		pthread_rwlock_wrlock(&io.file->lock);
+		io.file->loaded = true;
+	} else {
+		r = xtsfs_io_lock(&io, true);
+	}
+	if (r == 0) {
+		r = xtsfs_resize_locked(&io, plain_bytes);
+		if (r < 0 && plain_bytes == 0)
+			io.file->loaded = false;
+		pthread_rwlock_unlock(&io.file->lock);
+	}
+	xtsfs_io_end(&io);
+	return r;
+}
+
+int xtsfs_setattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_setattr *set,
+		  struct stat *ret_stat)
+{
+	struct xtsfs_store *store = volume->store;
+	bool times = set->times[0].tv_nsec != UTIME_OMIT || set->times[1].tv_nsec != UTIME_OMIT;
+	struct xtsfs_at at;
+	int r;
+
+	if (volume->read_only)
+		return -EROFS;
+	r = xtsfs_at_get(volume, node, &at);
+	if (r < 0)
+		return r;
+	if (set->uid_set || set->gid_set)
+		r = store->ops->chown(store, at.handle, at.name, set->uid_set ? set->uid : (uid_t)-1,
+				      set->gid_set ? set->gid : (gid_t)-1);
+	if (r == 0 && set->mode_set)
+		r = store->ops->chmod(store, at.handle, at.name, set->mode & 07777);
+	if (r == 0 && set->size_set)
+		r = set_size(volume, node, set->plain_bytes);
+	if (r == 0 && times) {
+		struct xtsfs_file *file = file_in_use(volume, node);
+
+		/* Finalising saves and restores times under the lock. */
+		if (file)
+			pthread_rwlock_wrlock(&file->lock);
+		r = store->ops->utimens(store, at.handle, at.name, set->times);
+		if (file) {
+			pthread_rwlock_unlock(&file->lock);
+			xtsfs_file_detach(volume, file);
+		}
+	}
+	xtsfs_at_put(volume, &at);
+	return r == 0 && ret_stat ? xtsfs_getattr(volume, node, ret_stat) : r;
+}
+
+int xtsfs_statfs(struct xtsfs_volume *volume, struct statvfs *ret_statvfs)
+{
+	int r = volume->store->ops->statfs(volume->store, ret_statvfs);
+
+	if (r == 0)
+		ret_statvfs->f_namemax = XTSFS_NAME_MAX;
+	return r;
+}
+
+int xtsfs_open(struct xtsfs_volume *volume, struct xtsfs_node *node, bool for_write)
+{
+	struct xtsfs_file *file;
+	struct xtsfs_io io;
+	int r = xtsfs_io_begin(volume, node, for_write ? XTSFS_ACCESS_WRITE : XTSFS_ACCESS_READ, &io);
+
+	if (r < 0)
+		return r;
+	r = xtsfs_io_lock(&io, false);
+	if (r == 0) {
+		pthread_rwlock_unlock(&io.file->lock);
+		r = xtsfs_file_attach(volume, node, &file);
+	}
+	xtsfs_io_end(&io);
+	return r;
+}
+
+void xtsfs_release(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	xtsfs_file_detach(volume, node->file);
+}

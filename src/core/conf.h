@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The config file of a volume: load, unlock through a keyslot, change slots, save (spec 4).
+ *
+ * Layer:   core.
+ * Threads: one at a time for each xtsfs_conf.
+ * Secrets: passphrases, slot keys and the volume key live in xtsfs_secret only.
+ */
+#ifndef XTSFS_CORE_CONF_H
+#define XTSFS_CORE_CONF_H
+
+#include "base/errors.h"
+#include "base/secret.h"
+#include "crypto/kdf.h"
+#include "format/config.h"
+#include "store/store.h"
+
+struct xtsfs_conf {
+	struct xtsfs_config *config;
+	char *text; /* as read */
+	size_t text_bytes, authenticated_bytes;
+	uint8_t hmac[XTSFS_CONFIG_HMAC_BYTES];
+};
+
+/* What opens a slot. Exactly one of the two is set. */
+struct xtsfs_unlock {
+	const struct xtsfs_secret *passphrase;
+	const struct xtsfs_secret *keyfile;
+	int slot; /* only this one, or -1 for all that fit */
+};
+
+struct xtsfs_conf *xtsfs_conf_free(struct xtsfs_conf *conf);
+/** Read and parse @name (XTSFS_NAME_CONF, or a backup) in the store's root. -ENOENT: not a volume. @ret_problem as in
+ * xtsfs_config_parse(). */
+xtsfs_must_check int xtsfs_conf_load(struct xtsfs_store *store, const char *name, struct xtsfs_conf **ret_conf,
+				     char *ret_problem, size_t problem_bytes);
+/** The same from text in memory (a header backup). */
+xtsfs_must_check int xtsfs_conf_parse(const char *text, size_t bytes, struct xtsfs_conf **ret_conf, char *ret_problem,
+				      size_t problem_bytes);
+/** A fresh configuration without slots, with a random UUID. */
+xtsfs_must_check int xtsfs_conf_new(enum xtsfs_integrity integrity, unsigned content_keys,
+				    struct xtsfs_conf **ret_conf);
+/**
+ * Try the slots in order and check the HMAC over the whole file with the volume key. @ret_slot may be NULL.
+ * Returns 0, -EKEYREJECTED (no slot opens), -EBADMSG (a slot opened but the file was edited), -ENOMEM (Argon2's
+ * memory), -EIO.
+ */
+xtsfs_must_check int xtsfs_conf_unlock(const struct xtsfs_conf *conf, const struct xtsfs_unlock *unlock,
+				       struct xtsfs_secret **ret_volume_key, int *ret_slot);
+/** Put @volume_key in a new slot (lowest free id). -ENOSPC: 16 slots are in use. @params: for a passphrase. */
+xtsfs_must_check int xtsfs_conf_add_slot(struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key,
+					 const struct xtsfs_unlock *with, const struct xtsfs_argon2 *params,
+					 const char *name, unsigned *ret_slot);
+/** -ENOENT. That one slot stays is the caller's concern. */
+xtsfs_must_check int xtsfs_conf_remove_slot(struct xtsfs_conf *conf, unsigned slot);
+/** HMAC, temporary file, fsync, rename over XTSFS_NAME_CONF, fsync of the directory. With @exclusive: -EEXIST if there
+ * is one. */
+xtsfs_must_check int xtsfs_conf_save(struct xtsfs_store *store, const struct xtsfs_conf *conf,
+				     const struct xtsfs_secret *volume_key, bool exclusive);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looking up and listing.
+ *
+ * A lookup encrypts the name and asks the backing directory: one stat. A listing reads the backing directory's records
+ * and decrypts their names; positions are the backing directory's own, so that they stay valid while it changes, and
+ * memory does not grow with its size.
+ */
+#include "core/internal.h"
+
+#include "core/fs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define DIR_BUFFER_BYTES 32768U
+
+struct xtsfs_node *xtsfs_root(struct xtsfs_volume *volume)
+{
+	return volume->root;
+}
+
+void xtsfs_forget(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t count)
+{
+	xtsfs_node_unref(volume, node, count);
+}
+
+void xtsfs_dirs_lock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b)
+{
+	pthread_mutex_t *first = xtsfs_dir_mutex(volume, a), *second = xtsfs_dir_mutex(volume, b);
+
+	if (first > second) {
+		pthread_mutex_t *swap = first;
+
+		first = second;
+		second = swap;
+	}
+	pthread_mutex_lock(first);
+	if (second != first)
+		pthread_mutex_lock(second);
+}
+
+void xtsfs_dirs_unlock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b)
+{
+	pthread_mutex_t *first = xtsfs_dir_mutex(volume, a), *second = xtsfs_dir_mutex(volume, b);
+
+	pthread_mutex_unlock(first);
+	if (second != first)
+		pthread_mutex_unlock(second);
+}
+
+/* A node for what was found at (dir, entry), with attributes as the mount shows them. */
+static int found(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *entry, const struct stat *st,
+		 struct xtsfs_node **ret_node, struct stat *ret_stat)
+{
+	struct xtsfs_node *node;
+	int r = xtsfs_node_get(volume, st, dir, entry, &node);
+
+	if (r < 0)
+		return r;
+	/* The length of a file in use is its state's to tell. */
+	if (S_ISREG(node->type) && __atomic_load_n(&node->file, __ATOMIC_RELAXED)) {
+		r = xtsfs_getattr(volume, node, ret_stat);
+		if (r < 0) {
+			xtsfs_node_unref(volume, node, 1);
+			return r;
+		}
+	} else {
+		*ret_stat = *st;
+		xtsfs_stat_to_plain(volume, ret_stat);
+	}
+	*ret_node = node;
+	return 0;
+}
+
+int xtsfs_lookup(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name, struct xtsfs_node **ret_node,
+		 struct stat *ret_stat)
+{
+	struct xtsfs_backing_name backing;
+	uint8_t dirid[XTSFS_ID_BYTES];
+	struct xtsfs_fd *fd;
+	struct stat st;
+	int r = xtsfs_dirid_get(volume, dir, dirid);
+
+	if (r == 0)
+		r = xtsfs_names_seal(volume, dirid, name, &backing);
+	if (r == 0)
+		r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &fd);
+	if (r < 0)
+		return r;
+	r = volume->store->ops->stat(volume->store, fd->handle, backing.entry, &st);
+	if (r == 0)
+		r = found(volume, dir, backing.entry, &st, ret_node, ret_stat);
+	xtsfs_fd_put(volume, fd);
+	return r;
+}
+
+struct xtsfs_dir {
+	struct xtsfs_volume *volume;
+	struct xtsfs_node *node; /* referenced */
+	uint8_t dirid[XTSFS_ID_BYTES];
+	int handle;
+	size_t at, filled; /* in the buffer */
+	size_t last;	   /* where the entry read last begins */
+	int64_t position;  /* of the next record */
+	int64_t last_position;
+	const struct dirent64 *record;
+	char name[XTSFS_NAME_MAX + 1];
+	_Alignas(struct dirent64) char buffer[DIR_BUFFER_BYTES];
+};
+
+int xtsfs_opendir(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_dir **ret_dir)
+{
+	struct xtsfs_dir *dir = calloc(1, sizeof(*dir));
+	struct xtsfs_fd *fd;
+	int r;
+
+	if (!dir)
+		return -ENOMEM;
+	dir->volume = volume;
+	dir->node = node;
+	r = xtsfs_dirid_get(volume, node, dir->dirid);
+	if (r == 0)
+		r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &fd);
+	if (r == 0) {
+		r = volume->store->ops->open(volume->store, fd->handle, ".", O_RDONLY | O_DIRECTORY, 0, NULL);
+		xtsfs_fd_put(volume, fd);
+	}
+	if (r < 0) {
+		free(dir);
+		return r;
+	}
+	dir->handle = r;
+	xtsfs_node_ref(volume, node);
+	*ret_dir = dir;
+	return 0;
+}
+
+void xtsfs_closedir(struct xtsfs_dir *dir)
+{
+	dir->volume->store->ops->close(dir->volume->store, dir->handle);
+	xtsfs_node_unref(dir->volume, dir->node, 1);
+	free(dir);
+}
+
+int xtsfs_seekdir(struct xtsfs_dir *dir, int64_t position)
+{
+	int r;
+
+	if (position == dir->position && position != 0)
+		return 0;
+	r = dir->volume->store->ops->seekdir(dir->volume->store, dir->handle, position);
+	if (r == 0) {
+		dir->at = dir->filled = 0;
+		dir->position = position;
+	}
+	return r;
+}
+
+/* Shown on the mount? Puts the plain name into dir->name. */
+static bool show(struct xtsfs_dir *dir, const struct dirent64 *record)
+{
+	struct xtsfs_volume *volume = dir->volume;
+	enum xtsfs_name_kind kind;
+	int r;
+
+	if (strcmp(record->d_name, ".") == 0 || strcmp(record->d_name, "..") == 0) {
+		strcpy(dir->name, record->d_name);
+		return true;
+	}
+	kind = xtsfs_name_classify(record->d_name, dir->node->is_root);
+	if (kind != XTSFS_NAME_KIND_SHORT && kind != XTSFS_NAME_KIND_LONG) {
+		if (kind == XTSFS_NAME_KIND_FOREIGN)
+			xtsfs_notice(
+				"inode %llu: a foreign entry in the directory is not shown; xtsfsctl fsck names it",
+				(unsigned long long)dir->node->ino);
+		return false;
+	}
+	r = xtsfs_names_open(volume, dir->dirid, dir->handle, record->d_name, dir->name);
+	if (r < 0) {
+		struct stat st;
+
+		/* It may just have been removed, and with it its .name file. */
+		if (volume->store->ops->stat(volume->store, dir->handle, record->d_name, &st) == 0)
+			xtsfs_warning("inode %llu: the name of the entry '%s' does not decrypt, not showing it; "
+				      "xtsfsctl fsck shows what can be done",
+				      (unsigned long long)dir->node->ino, record->d_name);
+		return false;
+	}
+	return true;
+}
+
+int xtsfs_readdir(struct xtsfs_dir *dir, struct xtsfs_dirent *ret_entry)
+{
+	for (;;) {
+		const struct dirent64 *record;
+
+		if (dir->at == dir->filled) {
+			ssize_t n = dir->volume->store->ops->getdents(dir->volume->store, dir->handle, dir->buffer,
+								      sizeof(dir->buffer));
+
+			if (n <= 0)
+				return (int)n;
+			dir->at = 0;
+			dir->filled = (size_t)n;
+		}
+		record = (const struct dirent64 *)(const void *)(dir->buffer + dir->at);
+		dir->last = dir->at;
+		dir->last_position = dir->position;
+		dir->at += record->d_reclen;
+		if (!show(dir, record)) {
+			dir->position = record->d_off;
+			continue;
+		}
+		dir->record = record;
+		*ret_entry = (struct xtsfs_dirent){
+			.name = dir->name,
+			.ino = record->d_ino,
+			.type = record->d_type,
+			.next = record->d_off,
+			.backing_name = record->d_name,
+		};
+		if (dir->node->is_root && strcmp(dir->name, "..") == 0)
+			ret_entry->ino = dir->node->ino;
+		dir->position = record->d_off;
+		return 1;
+	}
+}
+
+void xtsfs_unreaddir(struct xtsfs_dir *dir)
+{
+	dir->at = dir->last;
+	dir->position = dir->last_position;
+}
+
+int xtsfs_dir_lookup(struct xtsfs_dir *dir, struct xtsfs_node **ret_node, struct stat *ret_stat)
+{
+	struct xtsfs_volume *volume = dir->volume;
+	struct stat st;
+	int r = volume->store->ops->stat(volume->store, dir->handle, dir->record->d_name, &st);
+
+	return r < 0 ? r : found(volume, dir->node, dir->record->d_name, &st, ret_node, ret_stat);
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State of regular files in use: attaching it to a node, loading it from block 0, and letting it go.
+ *
+ * Loading decides what the file is (spec 9.4, 9.7): empty, inline or sectors; how long; and whether what is stored fits
+ * the header. What does not fit is an error in a volume that was shut down cleanly (somebody changed the file from
+ * outside) and the trace of a crash in one that was not. Loading never writes: a stored length that must be cut is
+ * remembered (trim) until the first change.
+ */
+#include "core/file.h"
+
+#include "core/fs.h"
+#include "crypto/kdf.h"
+
+#include <string.h>
+
+static struct xtsfs_file *file_new(struct xtsfs_node *node)
+{
+	struct xtsfs_file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return NULL;
+	file->node = node;
+	pthread_rwlock_init(&file->lock, NULL);
+	for (unsigned i = 0; i < XTSFS_STRIPES; i++)
+		pthread_rwlock_init(&file->stripe[i], NULL);
+	pthread_mutex_init(&file->dirty_mutex, NULL);
+	return file;
+}
+
+static void file_free(struct xtsfs_file *file)
+{
+	if (!file)
+		return;
+	pthread_rwlock_destroy(&file->lock);
+	for (unsigned i = 0; i < XTSFS_STRIPES; i++)
+		pthread_rwlock_destroy(&file->stripe[i]);
+	pthread_mutex_destroy(&file->dirty_mutex);
+	xtsfs_groupset_clear(&file->dirty);
+	free(file);
+}
+
+int xtsfs_file_attach(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_file **ret_file)
+{
+	if (!S_ISREG(node->type))
+		return S_ISDIR(node->type) ? -EISDIR : -EINVAL;
+	xtsfs_guard_mutex(&volume->file_mutex);
+	if (!node->file) {
+		node->file = file_new(node);
+		if (!node->file)
+			return -ENOMEM;
+	}
+	if (node->file->users++ == 0)
+		xtsfs_node_ref(volume, node);
+	*ret_file = node->file;
+	return 0;
+}
+
+/* Settles what is pending before the state goes away. */
+static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
+{
+	struct xtsfs_io io = {.volume = volume, .file = file};
+	struct stat st;
+	int r;
+
+	r = xtsfs_fd_get(volume, file->node, XTSFS_ACCESS_WRITE, &io.fd);
+	if (r < 0)
+		return r == -ESTALE ? 0 : r;
+	io.handle = io.fd->handle;
+	r = volume->store->ops->fstat(volume->store, io.handle, &st);
+	if (r == 0 && st.st_nlink > 0) {
+		xtsfs_guard_exclusive(&file->lock);
+		r = xtsfs_finalise(&io, &file->dirty, true);
+		if (r == 0) {
+			xtsfs_groupset_clear(&file->dirty);
+			file->changed = false;
+		}
+	}
+	xtsfs_fd_put(volume, io.fd);
+	return r;
+}
+
+void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file)
+{
+	struct xtsfs_node *node = file->node;
+
+	pthread_mutex_lock(&volume->file_mutex);
+	if (file->users == 1 && file->changed && !volume->read_only) {
+		int r;
+
+		pthread_mutex_unlock(&volume->file_mutex);
+		r = finish(volume, file);
+		if (r < 0) {
+			xtsfs_auto_free char *path = xtsfs_node_describe(volume, node);
+
+			xtsfs_error("%s: cannot settle the file after its last use: %s; its content is safe, and "
+				    "xtsfsctl fsck can settle it",
+				    path ? path : "a file", xtsfs_strerror(r));
+		}
+		pthread_mutex_lock(&volume->file_mutex);
+	}
+	if (--file->users > 0) {
+		pthread_mutex_unlock(&volume->file_mutex);
+		return;
+	}
+	node->file = NULL;
+	pthread_mutex_unlock(&volume->file_mutex);
+	file_free(file);
+	xtsfs_node_unref(volume, node, 1);
+}
+
+int xtsfs_file_finish_all(struct xtsfs_volume *volume)
+{
+	int first = 0;
+
+	/* Nobody else is left. */
+	for (size_t i = 0; i < volume->table_slots; i++) {
+		for (struct xtsfs_node *node = volume->table[i]; node; node = node->hash_next) {
+			int r = 0;
+
+			if (!S_ISREG(node->type) || !node->file)
+				continue;
+			if (node->file->changed)
+				r = finish(volume, node->file);
+			if (r < 0 && first == 0)
+				first = r;
+			file_free(node->file);
+			node->file = NULL;
+		}
+	}
+	return first;
+}
+
+int xtsfs_io_begin(struct xtsfs_volume *volume, struct xtsfs_node *node, enum xtsfs_access access,
+		   struct xtsfs_io *ret_io)
+{
+	struct xtsfs_io io = {.volume = volume};
+	int r;
+
+	if (access == XTSFS_ACCESS_WRITE && volume->read_only)
+		return -EROFS;
+	r = xtsfs_file_attach(volume, node, &io.file);
+	if (r < 0)
+		return r;
+	r = xtsfs_fd_get(volume, node, access, &io.fd);
+	if (r < 0) {
+		xtsfs_file_detach(volume, io.file);
+		return r;
+	}
+	io.handle = io.fd->handle;
+	*ret_io = io;
+	return 0;
+}
+
+void xtsfs_io_end(struct xtsfs_io *io)
+{
+	xtsfs_fd_put(io->volume, io->fd);
+	xtsfs_file_detach(io->volume, io->file);
+}
+
+static int refuse(struct xtsfs_io *io, int error, const char *what)
+{
+	xtsfs_auto_free char *path = xtsfs_node_describe(io->volume, io->file->node);
+
+	xtsfs_error("%s: %s, refusing to open it; xtsfsctl fsck shows what can be done", path ? path : "a file", what);
+	return error;
+}
+
+/*
+ * Spec 9.7, tail rule: the file was being extended to a tail of 4081 bytes or more, and its block is there but not yet
+ * the length that says so. Returns the plain bytes in the last sector, B if the rule does not apply.
+ */
+static int tail_rule(struct xtsfs_io *io, uint64_t sector_no, uint32_t *ret_bytes)
+{
+	struct xtsfs_scratch *scratch = xtsfs_scratch();
+	const struct xtsfs_disk_entry *entry;
+	unsigned matches = 0;
+	uint32_t match = XTSFS_BLOCK_BYTES;
+	ssize_t n;
+	int r;
+
+	*ret_bytes = XTSFS_BLOCK_BYTES;
+	if (!scratch)
+		return -ENOMEM;
+	r = xtsfs_meta_load(io, xtsfs_sector_group(sector_no), &scratch->meta);
+	if (r < 0)
+		return r == -EIO ? 0 : r;
+	entry = &scratch->meta.entry[sector_no % XTSFS_GROUP_SECTORS];
+	n = xtsfs_store_pread(io->volume->store, io->handle, scratch->sectors, XTSFS_BLOCK_BYTES,
+			      xtsfs_sector_cipher_off(io->volume->layout, sector_no));
+	if (n < 0)
+		return (int)n;
+	r = xtsfs_sector_verify(io, sector_no, XTSFS_BLOCK_BYTES, scratch->sectors, entry);
+	if (r != XTSFS_IS_BAD)
+		return r < 0 ? r : 0;
+	for (uint32_t t = XTSFS_SHORT_TAIL_MAX + 1; t < XTSFS_BLOCK_BYTES; t++) {
+		r = xtsfs_sector_verify(io, sector_no, t, scratch->sectors, entry);
+		if (r < 0)
+			return r;
+		if (r == XTSFS_IS_NOW || r == XTSFS_IS_BEFORE) {
+			matches++;
+			match = t;
+		}
+	}
+	if (matches == 1)
+		*ret_bytes = match;
+	return 0;
+}
+
+static int load_sectors(struct xtsfs_io *io, uint64_t cipher_bytes)
+{
+	struct xtsfs_file *file = io->file;
+	struct xtsfs_volume *volume = io->volume;
+	uint64_t plain = cipher_bytes == XTSFS_BLOCK_BYTES ? 0
+							   : xtsfs_cipher_to_plain_bytes(volume->layout, cipher_bytes);
+	bool canonical = plain && xtsfs_plain_to_cipher_bytes(volume->layout, plain) == cipher_bytes;
+
+	if ((file->header.flags & XTSFS_FILE_CLEAN) && (plain != file->header.plain_bytes || !canonical)) {
+		if (!volume->unclean && !volume->salvage)
+			return refuse(io, -XTSFS_EDAMAGED, "its length was changed outside of xtsfs");
+		xtsfs_notice(
+			"inode %llu: its length is not what its header says, the trace of a crash; using the length",
+			(unsigned long long)file->node->ino);
+	}
+	if (!(file->header.flags & XTSFS_FILE_CLEAN) && volume->unclean && canonical &&
+	    plain % XTSFS_BLOCK_BYTES == 0 && xtsfs_has_tags(io)) {
+		uint32_t tail;
+		int r = tail_rule(io, plain / XTSFS_BLOCK_BYTES - 1, &tail);
+
+		if (r < 0)
+			return r;
+		if (tail != XTSFS_BLOCK_BYTES) {
+			plain -= XTSFS_BLOCK_BYTES - tail;
+			canonical = false;
+		}
+	}
+	file->plain_bytes = plain;
+	file->trim = !canonical;
+	return 0;
+}
+
+static int load_inline(struct xtsfs_io *io, uint64_t cipher_bytes)
+{
+	struct xtsfs_file *file = io->file;
+
+	file->plain_bytes = file->header.plain_bytes;
+	file->trim = cipher_bytes != xtsfs_inline_cipher_bytes(file->plain_bytes);
+	if (!file->trim)
+		return 0;
+	if (!io->volume->unclean && !io->volume->salvage)
+		return refuse(io, -XTSFS_EDAMAGED, "its length was changed outside of xtsfs");
+	xtsfs_notice("inode %llu: a change of layout was interrupted; using what was complete",
+		     (unsigned long long)file->node->ino);
+	return 0;
+}
+
+static int load(struct xtsfs_io *io)
+{
+	struct xtsfs_file *file = io->file;
+	struct xtsfs_store *store = io->volume->store;
+	uint8_t tag[XTSFS_TAG_BYTES];
+	struct stat st;
+	ssize_t n;
+	int r, parsed;
+
+	r = store->ops->fstat(store, io->handle, &st);
+	if (r < 0)
+		return r;
+	file->has_block0 = file->trim = false;
+	file->plain_bytes = 0;
+	if (st.st_size == 0) {
+		file->loaded = true;
+		return 0;
+	}
+	n = xtsfs_store_pread(store, io->handle, &file->block0, sizeof(file->block0), 0);
+	if (n < 0)
+		return (int)n;
+	memset((uint8_t *)&file->block0 + n, 0, sizeof(file->block0) - (size_t)n);
+	parsed = xtsfs_header_parse(&file->block0, (size_t)n, &file->header);
+	if (parsed == -XTSFS_EDAMAGED)
+		return refuse(io, parsed, "its header is not one of xtsfs, or cut short");
+	r = xtsfs_block0_tag(io->volume, &file->block0, tag);
+	if (r < 0)
+		return r;
+	if (!xtsfs_equal_secret(tag, file->block0.file.tag, sizeof(tag)) && !(io->volume->salvage && parsed == 0))
+		return refuse(io, -EIO, "its header is not authentic");
+	if (parsed < 0)
+		return refuse(io, parsed, "it was written by a newer version of xtsfs");
+	file->has_block0 = true;
+	r = (file->header.flags & XTSFS_FILE_INLINE) ? load_inline(io, (uint64_t)st.st_size)
+						     : load_sectors(io, (uint64_t)st.st_size);
+	if (r < 0)
+		file->has_block0 = false;
+	else
+		file->loaded = true;
+	return r;
+}
+
+int xtsfs_io_lock(struct xtsfs_io *io, bool exclusive)
+{
+	struct xtsfs_file *file = io->file;
+	int r;
+
+	for (;;) {
+		if (exclusive)
+			pthread_rwlock_wrlock(&file->lock);
+		else
+			pthread_rwlock_rdlock(&file->lock);
+		if (file->loaded)
+			return 0;
+		if (!exclusive) {
+			pthread_rwlock_unlock(&file->lock);
+			pthread_rwlock_wrlock(&file->lock);
+		}
+		r = file->loaded ? 0 : load(io);
+		if (exclusive && r == 0)
+			return 0;
+		pthread_rwlock_unlock(&file->lock);
+		if (r < 0)
+			return r;
+	}
+}
+
+int xtsfs_file_fresh(struct xtsfs_io *io, uint32_t flags)
+{
+	struct xtsfs_file *file = io->file;
+	struct xtsfs_node *parent;
+	xtsfs_auto_free char *name = NULL;
+	struct xtsfs_header header = {.flags = flags};
+	int r = xtsfs_random(header.file_id, sizeof(header.file_id));
+
+	if (r < 0)
+		return r;
+	if (xtsfs_node_link(io->volume, file->node, &parent, &name) == 0) {
+		r = xtsfs_dirid_get(io->volume, parent, header.dirid_hint);
+		xtsfs_node_unref(io->volume, parent, 1);
+		if (r < 0)
+			memset(header.dirid_hint, 0, sizeof(header.dirid_hint)); /* only a hint */
+	}
+	file->header = header;
+	memset(&file->block0, 0, sizeof(file->block0));
+	return 0;
+}
+
+int xtsfs_file_store_block0(struct xtsfs_io *io)
+{
+	struct xtsfs_disk_block block = io->file->block0;
+
+	return xtsfs_meta_store(io, 0, &block);
+}
+
+int xtsfs_file_begin_change(struct xtsfs_io *io, bool resize, uint32_t set_flags)
+{
+	struct xtsfs_file *file = io->file;
+	struct xtsfs_header old = file->header;
+	int r = 0;
+
+	if (file->trim) {
+		uint64_t cipher_bytes = xtsfs_file_is_inline(file)
+						? xtsfs_inline_cipher_bytes(file->plain_bytes)
+						: xtsfs_plain_to_cipher_bytes(io->volume->layout, file->plain_bytes);
+
+		r = io->volume->store->ops->truncate(io->volume->store, io->handle, cipher_bytes);
+		if (r < 0)
+			return r;
+		file->trim = false;
+		if (cipher_bytes == 0)
+			file->has_block0 = false;
+	}
+	if (!file->has_block0 || xtsfs_file_is_inline(file))
+		return 0;
+	file->header.flags |= set_flags;
+	if (resize) {
+		file->header.flags &= ~(uint32_t)XTSFS_FILE_CLEAN;
+		file->header.plain_bytes = 0;
+	}
+	if (file->header.flags != old.flags)
+		r = xtsfs_file_store_block0(io);
+	if (r < 0)
+		file->header = old;
+	else if (resize)
+		file->changed = true;
+	return r;
+}
+
+void xtsfs_file_resync(struct xtsfs_io *io, uint64_t wanted_plain_bytes)
+{
+	struct xtsfs_file *file = io->file;
+	struct xtsfs_store *store = io->volume->store;
+	enum xtsfs_layout layout = io->volume->layout;
+	uint64_t plain, cipher;
+	struct stat st;
+
+	__atomic_store_n(&file->unsure, true, __ATOMIC_RELAXED);
+	file->loaded = false; /* unless all goes well below */
+	if (store->ops->fstat(store, io->handle, &st) < 0)
+		return;
+	cipher = (uint64_t)st.st_size;
+	plain = cipher <= XTSFS_BLOCK_BYTES ? 0 : xtsfs_cipher_to_plain_bytes(layout, cipher);
+	if (plain > wanted_plain_bytes)
+		plain = wanted_plain_bytes; /* the block of a long tail was written, its length not */
+	else if (plain < wanted_plain_bytes && plain > file->plain_bytes)
+		plain -= plain % XTSFS_BLOCK_BYTES; /* a sector that was cut off half-way */
+	if (plain < file->plain_bytes)
+		plain = file->plain_bytes;
+	if (xtsfs_plain_to_cipher_bytes(layout, plain) != cipher &&
+	    store->ops->truncate(store, io->handle, xtsfs_plain_to_cipher_bytes(layout, plain)) < 0)
+		return;
+	file->plain_bytes = plain;
+	file->has_block0 = plain > 0;
+	file->loaded = true;
+}
+
+void xtsfs_file_mark_dirty(struct xtsfs_file *file, uint64_t group_no)
+{
+	xtsfs_guard_mutex(&file->dirty_mutex);
+
+	__atomic_store_n(&file->changed, true, __ATOMIC_RELAXED);
+	/* Without memory for it the older sectors stay acceptable until the next write or fsck. */
+	(void)xtsfs_groupset_add(&file->dirty, group_no);
+}

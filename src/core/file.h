@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Regular files in use: their state in memory, and the steps in which content and length change on disk (spec 9 and
+ * 10).
+ *
+ * Layer:   core, internal.
+ * Threads: any. file.lock is held shared by reads and by writes that neither change the length nor the layout,
+ * exclusively by everything else. Under a shared lock a group of sectors is guarded by its stripe. block0 is changed
+ * under the exclusive lock, or under the shared lock and stripe 0 exclusively.
+ *
+ * Invariants, with the lock held: has_block0 is false exactly for an empty file; then plain_bytes is 0. With an INLINE
+ * header plain_bytes is the header's. block0 is what is on disk, header and entries, except during a conversion
+ * (convert_* in resize.c), which holds the lock exclusively.
+ */
+#ifndef XTSFS_CORE_FILE_H
+#define XTSFS_CORE_FILE_H
+
+#include "core/groupset.h"
+#include "core/internal.h"
+#include "format/header.h"
+
+#define XTSFS_STRIPES 16U
+
+struct xtsfs_file {
+	struct xtsfs_node *node; /* referenced while users > 0 */
+	unsigned users;		 /* volume.file_mutex */
+
+	pthread_rwlock_t lock;			/* rank 2 */
+	pthread_rwlock_t stripe[XTSFS_STRIPES]; /* rank 3: group mod XTSFS_STRIPES */
+
+	bool loaded;
+	bool has_block0;
+	bool trim;    /* the stored length is not the canonical one (trace of a crash): cut before the first change */
+	bool changed; /* since the last finalising, in a way that it has to settle */
+	bool unsure;  /* a write failed: what is on disk is one of two (atomic access) */
+	struct xtsfs_header header;
+	uint64_t plain_bytes;
+	struct xtsfs_disk_block block0;
+
+	pthread_mutex_t dirty_mutex; /* rank 7 */
+	struct xtsfs_groupset dirty; /* groups with an entry whose before differs from now */
+};
+
+/* One operation on one file: what every step needs. */
+struct xtsfs_io {
+	struct xtsfs_volume *volume;
+	struct xtsfs_file *file;
+	struct xtsfs_fd *fd;
+	int handle;
+	size_t done; /* bytes that xtsfs_write_sectors() wrote, when it failed */
+};
+
+/* ---- file.c ---- */
+/** State of a regular file for one operation, and a descriptor. -EISDIR, -EINVAL for other types. */
+xtsfs_must_check int xtsfs_io_begin(struct xtsfs_volume *volume, struct xtsfs_node *node, enum xtsfs_access access,
+				    struct xtsfs_io *ret_io);
+void xtsfs_io_end(struct xtsfs_io *io);
+/** Lock with the state loaded. Unlock with pthread_rwlock_unlock(&file->lock). */
+xtsfs_must_check int xtsfs_io_lock(struct xtsfs_io *io, bool exclusive);
+xtsfs_must_check int xtsfs_file_attach(struct xtsfs_volume *volume, struct xtsfs_node *node,
+				       struct xtsfs_file **ret_file);
+/** The last one finalises; an error of that is logged. */
+void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file);
+/** At the end of the volume: settle the files that are still in use. The first error. */
+xtsfs_must_check int xtsfs_file_finish_all(struct xtsfs_volume *volume);
+/** Fresh header in memory for a file that was empty: random id, directory hint, @flags. Entries zero. */
+xtsfs_must_check int xtsfs_file_fresh(struct xtsfs_io *io, uint32_t flags);
+static inline bool xtsfs_file_is_inline(const struct xtsfs_file *file)
+{
+	return file->has_block0 && (file->header.flags & XTSFS_FILE_INLINE);
+}
+/** Before a change under the exclusive lock: cut what a crash left, set @set_flags, and clear CLEAN if @resize. Writes
+ * block 0 if it changes. */
+xtsfs_must_check int xtsfs_file_begin_change(struct xtsfs_io *io, bool resize, uint32_t set_flags);
+/** Write block 0 from header and entries in memory. */
+xtsfs_must_check int xtsfs_file_store_block0(struct xtsfs_io *io);
+/** After a failed change of length: take over what is on disk now. */
+void xtsfs_file_resync(struct xtsfs_io *io, uint64_t wanted_plain_bytes);
+void xtsfs_file_mark_dirty(struct xtsfs_file *file, uint64_t group_no);
+
+/* ---- finalise.c ---- */
+/** Exclusive lock held. Groups of @groups: before = now; CLEAN with the size if it is not set. Keeps the mtime. */
+xtsfs_must_check int xtsfs_finalise(struct xtsfs_io *io, const struct xtsfs_groupset *groups, bool set_clean);
+
+/* ---- sector.c ---- */
+struct xtsfs_scratch {
+	struct xtsfs_disk_block meta;
+	uint8_t sectors[XTSFS_GROUP_SECTORS * XTSFS_BLOCK_BYTES];
+	uint8_t filler[XTSFS_BLOCK_BYTES]; /* a tail's last bytes; zeros */
+};
+/** This thread's buffer: one group, meta block first, as it lies in the file. NULL: no memory. */
+struct xtsfs_scratch *xtsfs_scratch(void);
+
+xtsfs_must_check int xtsfs_sector_crypt(struct xtsfs_io *io, enum xtsfs_direction direction, uint64_t sector_no,
+					const uint8_t *in, uint8_t *out, size_t bytes);
+xtsfs_must_check int xtsfs_sector_tag(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_bytes,
+				      const uint8_t *cipher, uint8_t ret_tag[XTSFS_TAG_BYTES]);
+
+enum xtsfs_verdict { XTSFS_IS_NOW, XTSFS_IS_BEFORE, XTSFS_IS_HOLE, XTSFS_IS_BAD };
+/** What is this stored sector? @entry NULL with integrity none. Returns a verdict or -errno. */
+xtsfs_must_check int xtsfs_sector_verify(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_bytes,
+					 const uint8_t *cipher, const struct xtsfs_disk_entry *entry);
+void xtsfs_sector_report(struct xtsfs_io *io, uint64_t sector_no);
+
+/* ---- meta.c ---- */
+static inline bool xtsfs_has_tags(const struct xtsfs_io *io)
+{
+	return io->volume->integrity != XTSFS_INTEGRITY_NONE;
+}
+static inline pthread_rwlock_t *xtsfs_stripe(struct xtsfs_io *io, uint64_t group_no)
+{
+	return &io->file->stripe[group_no % XTSFS_STRIPES];
+}
+/** The group's meta block, verified, or an empty one for a hole. Group 0 from memory. -EIO if it is not authentic
+ * (logged). */
+xtsfs_must_check int xtsfs_meta_load(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *ret_block);
+/** Header and tag of @block, ready to be written. For group 0 from file->header. */
+xtsfs_must_check int xtsfs_meta_seal(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *block);
+/** Seal and write; group 0 is taken over into memory. */
+xtsfs_must_check int xtsfs_meta_store(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *block);
+xtsfs_must_check int xtsfs_block0_tag(struct xtsfs_volume *volume, const struct xtsfs_disk_block *block,
+				      uint8_t ret_tag[XTSFS_TAG_BYTES]);
+static inline bool xtsfs_entry_is_zero(const struct xtsfs_disk_entry *entry)
+{
+	return xtsfs_is_zero(entry, sizeof(*entry));
+}
+
+/* ---- inline.c ---- */
+/** Decrypt the inline content; @ret_plain: XTSFS_INLINE_MAX + 15 bytes, zeros behind the content. */
+xtsfs_must_check int xtsfs_inline_load(struct xtsfs_io *io, uint8_t *ret_plain);
+/** Make the file inline with this content, 1 to XTSFS_INLINE_MAX bytes (the buffer as above), whatever it was; cuts the
+ * rest off. Exclusive lock. */
+xtsfs_must_check int xtsfs_inline_store(struct xtsfs_io *io, uint8_t *plain, uint32_t plain_bytes);
+
+/* ---- read.c, write.c, resize.c ---- */
+/** Plain bytes [@offset, +@bytes) that exist, into @ret_data; lock held. All or an error: a bad sector fails the
+ * request. */
+xtsfs_must_check int xtsfs_read_locked(struct xtsfs_io *io, uint8_t *ret_data, size_t bytes, uint64_t offset);
+enum xtsfs_defer { XTSFS_STORE_META, XTSFS_DEFER_BLOCK0 };
+/**
+ * Write into sectors: exclusive lock, or shared if nothing past plain_bytes is touched. @offset ≤ plain_bytes. @data
+ * NULL: zeros. XTSFS_DEFER_BLOCK0: group 0's entries stay in memory; the caller stores block 0. On an error the length
+ * in memory is what is on disk.
+ */
+xtsfs_must_check int xtsfs_write_sectors(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset,
+					 enum xtsfs_defer defer);
+/** Exclusive lock held. */
+xtsfs_must_check int xtsfs_resize_locked(struct xtsfs_io *io, uint64_t plain_bytes);
+/** An inline file becomes one in sectors of at least @plain_bytes > XTSFS_INLINE_MAX, with @data at @offset ≤ old size.
+ */
+xtsfs_must_check int xtsfs_convert_to_sectors(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset,
+					      uint64_t plain_bytes);
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finalising (spec 10 rule 4) and fsync.
+ *
+ * After a write an entry accepts two versions of its sector. Once the newer one is durable, or nobody uses the file any
+ * more, the older is struck out. fsync takes the set of groups that were written before it, makes the data durable, and
+ * strikes out only in those that have not been written again meanwhile.
+ *
+ * These writes are ours and not the user's, so the file's mtime is put back.
+ */
+#include "core/file.h"
+
+#include "core/fs.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+static int finalise_group(struct xtsfs_io *io, uint64_t group_no)
+{
+	struct xtsfs_scratch *scratch = xtsfs_scratch();
+	bool differs = false;
+	int r;
+
+	if (!scratch)
+		return -ENOMEM;
+	if (group_no * XTSFS_GROUP_SECTORS >= xtsfs_sector_count(io->file->plain_bytes))
+		return 0; /* cut off since */
+	r = xtsfs_meta_load(io, group_no, &scratch->meta);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < XTSFS_GROUP_SECTORS; i++) {
+		struct xtsfs_disk_entry *entry = &scratch->meta.entry[i];
+
+		if (memcmp(entry->before, entry->now, sizeof(entry->now)) != 0) {
+			memcpy(entry->before, entry->now, sizeof(entry->now));
+			differs = true;
+		}
+	}
+	return differs ? xtsfs_meta_store(io, group_no, &scratch->meta) : 0;
+}
+
+int xtsfs_finalise(struct xtsfs_io *io, const struct xtsfs_groupset *groups, bool set_clean)
+{
+	struct xtsfs_file *file = io->file;
+	struct xtsfs_store *store = io->volume->store;
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+	uint64_t group_no;
+	size_t position = 0;
+	struct stat st;
+	bool cleaned = false;
+	int r;
+
+	if (!file->loaded || !file->has_block0 || xtsfs_file_is_inline(file) || file->trim)
+		return 0;
+	if (__atomic_load_n(&file->unsure, __ATOMIC_RELAXED))
+		return 0; /* both versions stay acceptable */
+	r = store->ops->fstat(store, io->handle, &st);
+	if (r < 0)
+		return r;
+	/* Block 0 once, with its entries and CLEAN. */
+	if (set_clean && !(file->header.flags & XTSFS_FILE_CLEAN)) {
+		file->header.flags |= XTSFS_FILE_CLEAN;
+		file->header.plain_bytes = file->plain_bytes;
+		cleaned = true;
+		if (xtsfs_groupset_has(groups, 0))
+			for (unsigned i = 0; i < XTSFS_GROUP_SECTORS; i++)
+				memcpy(file->block0.entry[i].before, file->block0.entry[i].now, XTSFS_TAG_BYTES);
+		r = xtsfs_file_store_block0(io);
+	}
+	while (r == 0 && xtsfs_has_tags(io) && xtsfs_groupset_next(groups, &position, &group_no))
+		if (!(cleaned && group_no == 0))
+			r = finalise_group(io, group_no);
+	times[1] = st.st_mtim;
+	(void)store->ops->utimens(store, io->handle, NULL, times);
+	return r;
+}
+
+/* Gives the groups of a set back to the file: they have not been finalised. */
+static void put_back(struct xtsfs_file *file, struct xtsfs_groupset *groups)
+{
+	uint64_t group_no;
+	size_t position = 0;
+
+	while (xtsfs_groupset_next(groups, &position, &group_no))
+		xtsfs_file_mark_dirty(file, group_no);
+}
+
+static int fsync_file(struct xtsfs_io *io, bool data_only)
+{
+	struct xtsfs_file *file = io->file;
+	struct xtsfs_store *store = io->volume->store;
+	struct xtsfs_groupset before = {0}, settled = {0};
+	uint64_t size, group_no;
+	size_t position = 0;
+	bool changed;
+	int r = xtsfs_io_lock(io, true);
+
+	if (r < 0)
+		return store->ops->sync(store, io->handle, data_only); /* a damaged file can be synced all the same */
+	before = file->dirty;
+	file->dirty = (struct xtsfs_groupset){0};
+	changed = file->changed;
+	file->changed = false;
+	size = file->plain_bytes;
+	pthread_rwlock_unlock(&file->lock);
+
+	r = store->ops->sync(store, io->handle, data_only);
+
+	if (changed) {
+		pthread_rwlock_wrlock(&file->lock);
+		while (r == 0 && xtsfs_groupset_next(&before, &position, &group_no))
+			if (!xtsfs_groupset_has(&file->dirty, group_no))
+				r = xtsfs_groupset_add(&settled, group_no);
+		if (r == 0)
+			r = xtsfs_finalise(io, &settled, size == file->plain_bytes && !file->changed);
+		if (r < 0 || !(file->header.flags & XTSFS_FILE_CLEAN))
+			file->changed = true;
+		if (r < 0)
+			put_back(file, &before);
+		pthread_rwlock_unlock(&file->lock);
+	}
+	xtsfs_groupset_clear(&before);
+	xtsfs_groupset_clear(&settled);
+	return r;
+}
+
+int xtsfs_fsync(struct xtsfs_volume *volume, struct xtsfs_node *node, bool data_only)
+{
+	struct xtsfs_io io;
+	int r;
+
+	if (volume->read_only)
+		return 0;
+	r = xtsfs_dirid_flush(volume);
+	if (r < 0)
+		return r;
+	r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_READ, &io);
+	if (r == 0) {
+		/* Finalising writes. */
+		struct xtsfs_io writer;
+
+		if (io.file->changed && xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &writer) == 0) {
+			r = fsync_file(&writer, data_only);
+			xtsfs_io_end(&writer);
+		} else {
+			r = volume->store->ops->sync(volume->store, io.handle, data_only);
+		}
+		xtsfs_io_end(&io);
+	}
+	return r;
+}
+
+int xtsfs_fsyncdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, bool data_only)
+{
+	struct xtsfs_store *store = volume->store;
+	struct xtsfs_fd *fd;
+	int handle, r;
+
+	if (volume->read_only)
+		return 0;
+	r = xtsfs_dirid_flush(volume);
+	if (r == 0)
+		r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &fd);
+	if (r < 0)
+		return r;
+	handle = store->ops->open(store, fd->handle, ".", O_RDONLY | O_DIRECTORY, 0, NULL);
+	r = handle < 0 ? handle : store->ops->sync(store, handle, data_only);
+	if (handle >= 0)
+		store->ops->close(store, handle);
+	xtsfs_fd_put(volume, fd);
+	return r;
+}
+
+int xtsfs_syncfs(struct xtsfs_volume *volume)
+{
+	int r;
+
+	if (volume->read_only)
+		return 0;
+	r = xtsfs_dirid_flush(volume);
+	return r < 0 ? r : volume->store->ops->syncfs(volume->store);
+}

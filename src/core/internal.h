@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the core share: the volume, nodes, and small helpers. Not seen outside src/core.
+ *
+ * Layer:   core.
+ * Locks, in the order in which they may be taken (docs/concurrency.md):
+ *   1 volume.dir_mutex[]  one stripe for each directory that is changed, ascending
+ *   2 file.lock           length and layout of one regular file
+ *   3 file.stripe[]       one group of sectors
+ *   4 volume.file_mutex   which nodes have file state
+ *   5 volume.table_mutex  node table, links, reference counts
+ *   6 volume.fd_mutex     descriptor cache
+ *   7 file.dirty_mutex, volume.pending_mutex
+ * 4 to 7 are held over no system call and no other lock of that list, but 5 within 4.
+ */
+#ifndef XTSFS_CORE_INTERNAL_H
+#define XTSFS_CORE_INTERNAL_H
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "core/keys.h"
+#include "core/volume.h"
+#include "format/name.h"
+#include "format/ondisk.h"
+#include "format/span.h"
+
+#include <pthread.h>
+
+#define XTSFS_DIR_STRIPES 64U
+
+struct xtsfs_file;
+struct xtsfs_fd;
+
+/* One name of a node: (directory, encrypted name). */
+struct xtsfs_link {
+	struct xtsfs_link *next;
+	struct xtsfs_node *parent; /* referenced */
+	char backing_name[];
+};
+
+struct xtsfs_node {
+	dev_t dev;
+	ino_t ino;
+	mode_t type; /* S_IFMT part */
+	bool has_dirid, is_root;
+	struct xtsfs_node *hash_next; /* table_mutex */
+	uint64_t refs;		      /* table_mutex: the kernel's lookups, children's links, running operations */
+	struct xtsfs_link *links;     /* table_mutex: the names known; the first is the one in use */
+	struct xtsfs_fd *fd;	      /* fd_mutex */
+	bool keep_fd;		      /* fd_mutex: no name is left, the descriptor is all there is */
+	union {
+		struct xtsfs_file *file;       /* file_mutex; regular files in use */
+		uint8_t dirid[XTSFS_ID_BYTES]; /* directories, once has_dirid (release order) */
+	};
+};
+
+struct xtsfs_volume {
+	struct xtsfs_store *store;
+	struct xtsfs_keys *keys;
+	enum xtsfs_integrity integrity;
+	enum xtsfs_layout layout;
+	bool read_only, salvage, repair, log_names;
+	bool unclean;	  /* an earlier writer died: an authentic marker was there */
+	bool read_first;  /* rule 10.5 for all files */
+	bool made_marker; /* by this opening */
+	unsigned threads;
+	int lock_handle;
+	struct xtsfs_node *root;
+
+	pthread_mutex_t dir_mutex[XTSFS_DIR_STRIPES];
+	pthread_mutex_t file_mutex;
+
+	pthread_mutex_t table_mutex;
+	struct xtsfs_node **table;
+	size_t table_slots, table_used;
+
+	pthread_mutex_t fd_mutex;
+	struct xtsfs_fd *lru_newest, *lru_oldest; /* unused descriptors that may be closed */
+	unsigned fd_count, fd_max;
+
+	pthread_mutex_t
+		pending_mutex; /* guards the list of directories whose dirid is not known to be durable (dirid.c) */
+	struct xtsfs_node **pending;
+	size_t pending_count;
+};
+
+/* ---- node.c: the table ---- */
+/** Find or make the node of a backing object and take a reference; (parent, backing_name) becomes its first link. */
+xtsfs_must_check int xtsfs_node_get(struct xtsfs_volume *volume, const struct stat *st, struct xtsfs_node *parent,
+				    const char *backing_name, struct xtsfs_node **ret_node);
+/** A reference to the node if the table has it, else NULL. */
+struct xtsfs_node *xtsfs_node_find(struct xtsfs_volume *volume, const struct stat *st);
+void xtsfs_node_ref(struct xtsfs_volume *volume, struct xtsfs_node *node);
+void xtsfs_node_unref(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t count);
+/** Forget one name, or move it. Nothing happens if the node does not have it. */
+void xtsfs_node_remove_link(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_node *parent,
+			    const char *backing_name);
+int xtsfs_node_add_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_node *parent,
+			const char *backing_name);
+/** A copy of the first link; @ret_parent is referenced. -ESTALE if there is none (root too). Caller frees @ret_name. */
+int xtsfs_node_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_node **ret_parent,
+		    char **ret_name);
+void xtsfs_node_table_free(struct xtsfs_volume *volume);
+/** The plain path as far as it can be told, for messages; "(a file)" unless log_names. Caller frees; may be NULL. */
+char *xtsfs_node_describe(struct xtsfs_volume *volume, struct xtsfs_node *node);
+
+/* ---- fds.c: descriptors ---- */
+enum xtsfs_access { XTSFS_ACCESS_PATH, XTSFS_ACCESS_READ, XTSFS_ACCESS_WRITE };
+
+struct xtsfs_fd {
+	int handle;
+	enum xtsfs_access access;
+	unsigned users;
+	bool orphan; /* no longer the node's; closed by the last user */
+	struct xtsfs_node *node;
+	struct xtsfs_fd *newer, *older; /* in the LRU list while users == 0 */
+};
+
+/**
+ * Lease a descriptor of the node: a directory (always O_PATH), or anything with XTSFS_ACCESS_PATH, or a regular file.
+ * Opened through a link and checked by (dev, ino). -ESTALE when the object is gone, -EMFILE and the like.
+ */
+xtsfs_must_check int xtsfs_fd_get(struct xtsfs_volume *volume, struct xtsfs_node *node, enum xtsfs_access access,
+				  struct xtsfs_fd **ret_fd);
+void xtsfs_fd_put(struct xtsfs_volume *volume, struct xtsfs_fd *fd);
+/** Give the node a descriptor that is open already, leased; takes @handle in every case. */
+xtsfs_must_check int xtsfs_fd_adopt(struct xtsfs_volume *volume, struct xtsfs_node *node, int handle,
+				    enum xtsfs_access access, struct xtsfs_fd **ret_fd);
+/** Before the last name goes: hold a descriptor until the node is freed, as long as one can be had. */
+void xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node);
+/** The node is being freed. */
+void xtsfs_fd_forget(struct xtsfs_volume *volume, struct xtsfs_node *node);
+
+/* Where the metadata of a node is reached: (handle, name), or the handle itself with name NULL. */
+struct xtsfs_at {
+	struct xtsfs_fd *fd;
+	struct xtsfs_node *parent;
+	int handle;
+	char *name;
+};
+xtsfs_must_check int xtsfs_at_get(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *ret_at);
+void xtsfs_at_put(struct xtsfs_volume *volume, struct xtsfs_at *at);
+
+/* ---- dirid.c ---- */
+/** The directory's id, read and verified once. -EUCLEAN. */
+xtsfs_must_check int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir,
+				     uint8_t ret_id[XTSFS_ID_BYTES]);
+xtsfs_must_check int xtsfs_dirid_read(struct xtsfs_store *store, struct xtsfs_mac *meta_mac, int dir,
+				      struct xtsfs_disk_dirid *ret_dirid);
+/** New random id (or *@id if given) in the directory @dir. */
+xtsfs_must_check int xtsfs_dirid_write(struct xtsfs_store *store, struct xtsfs_mac *meta_mac, int dir,
+				       const uint8_t *id, const uint8_t parent_id[XTSFS_ID_BYTES],
+				       uint8_t ret_id[XTSFS_ID_BYTES]);
+/** Remember that this directory's dirid is not durable yet; flush all of them before a sync is answered. */
+void xtsfs_dirid_pending(struct xtsfs_volume *volume, struct xtsfs_node *dir);
+xtsfs_must_check int xtsfs_dirid_flush(struct xtsfs_volume *volume);
+
+/* ---- names.c ---- */
+/* An encrypted name; for a long one also the content of its .name file. */
+struct xtsfs_backing_name {
+	char entry[XTSFS_NAME_MAX + 1];
+	char long_text[XTSFS_NAME_ENCODED_MAX + 1]; /* empty for a short name */
+};
+xtsfs_must_check int xtsfs_names_seal(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES],
+				      const char *name, struct xtsfs_backing_name *ret_backing);
+/** @dir_handle: where the .name file of a long one is. -EUCLEAN, -EBADMSG, or a store error. */
+xtsfs_must_check int xtsfs_names_open(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES], int dir_handle,
+				      const char *entry, char ret_name[XTSFS_NAME_MAX + 1]);
+/** Decrypt the encoded text (base64url of the cipher) itself. */
+xtsfs_must_check int xtsfs_names_open_text(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES],
+					   const char *text, char ret_name[XTSFS_NAME_MAX + 1]);
+/** Make the .name file of a long name, durable; nothing for a short one. */
+xtsfs_must_check int xtsfs_names_place(struct xtsfs_volume *volume, int dir_handle,
+				       const struct xtsfs_backing_name *backing);
+void xtsfs_names_remove(struct xtsfs_volume *volume, int dir_handle, const char *entry);
+/** "xtsfs.tmp.…", random. */
+xtsfs_must_check int xtsfs_names_tmp(char ret_name[XTSFS_NAME_MAX + 1]);
+
+/* ---- small ones ---- */
+static inline pthread_mutex_t *xtsfs_dir_mutex(struct xtsfs_volume *volume, const struct xtsfs_node *dir)
+{
+	return &volume->dir_mutex[(dir->ino * 0x9e3779b97f4a7c15ULL) >> 58];
+}
+/** Lock the stripes of two directories (which may be one), in order. */
+void xtsfs_dirs_lock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b);
+void xtsfs_dirs_unlock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b);
+
+/** Backing stat to what the mount shows: plain sizes of files and symlinks. Does not look at file state. */
+void xtsfs_stat_to_plain(const struct xtsfs_volume *volume, struct stat *st);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One keyslot (spec 4).
+ *
+ *   passphrase --Argon2id(salt, time, memory, lanes)--+
+ *                                                     +--> slot key --AES-256-GCM--> volume key
+ *   keyfile    --HKDF-SHA-512(salt)-------------------+
+ *
+ * A keyfile has 32 bytes of randomness or it is not one, so it needs no costly derivation. The associated data is a
+ * label and the volume's UUID: a slot that was copied into another volume does not open there.
+ *
+ * A wrong passphrase and a damaged slot look the same here, the tag of GCM does not verify. The core tries the slots in
+ * turn, so that is no loss: conf.c tells them apart by the HMAC of the whole file, once some slot has opened.
+ *
+ * The salt and the nonce are fresh for each sealing and each slot key seals one thing once.
+ */
+#include "core/keyslot.h"
+
+#include "base/passphrase.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define LABEL	      "xtsfs v1 slot"
+#define LABEL_BYTES   (sizeof(LABEL) - 1)
+#define KEYFILE_LABEL "xtsfs v1 keyfile"
+#define SLOT_AD_BYTES (LABEL_BYTES + XTSFS_UUID_BYTES)
+
+/* The base layer reads keyfiles and cannot see the format. */
+static_assert(XTSFS_KEYFILE_MIN_BYTES == XTSFS_SOURCE_KEYFILE_MIN_BYTES, "spec 4");
+static_assert(XTSFS_KEYFILE_MAX_BYTES == XTSFS_SOURCE_KEYFILE_MAX_BYTES, "spec 4");
+
+static bool is_passphrase(const struct xtsfs_unlock *unlock)
+{
+	return unlock->passphrase && !unlock->keyfile;
+}
+
+static bool is_keyfile(const struct xtsfs_unlock *unlock)
+{
+	return unlock->keyfile && !unlock->passphrase;
+}
+
+static bool keyfile_has_length(const struct xtsfs_secret *keyfile)
+{
+	return keyfile->bytes >= XTSFS_KEYFILE_MIN_BYTES && keyfile->bytes <= XTSFS_KEYFILE_MAX_BYTES;
+}
+
+bool xtsfs_keyslot_fits(const struct xtsfs_slot *slot, const struct xtsfs_unlock *unlock)
+{
+	if (unlock->slot >= 0 && slot->id != (unsigned)unlock->slot)
+		return false;
+	return (slot->kind == XTSFS_SLOT_PASSPHRASE && is_passphrase(unlock)) ||
+	       (slot->kind == XTSFS_SLOT_KEYFILE && is_keyfile(unlock));
+}
+
+static int derive_slot_key(const struct xtsfs_slot *slot, const struct xtsfs_unlock *with,
+			   struct xtsfs_secret **ret_slot_key)
+{
+	xtsfs_auto_secret *slot_key = NULL;
+	int r = xtsfs_secret_new(XTSFS_SLOT_KEY_BYTES, &slot_key);
+
+	if (r < 0)
+		return r;
+	if (slot->kind == XTSFS_SLOT_PASSPHRASE) {
+		const struct xtsfs_argon2 params = {
+			.time = slot->argon2_time,
+			.memory_kib = slot->argon2_memory_kib,
+			.parallel = slot->argon2_parallel,
+		};
+
+		r = xtsfs_argon2id(&params, with->passphrase->data, with->passphrase->bytes, slot->salt,
+				   sizeof(slot->salt), slot_key->data, slot_key->bytes);
+	} else {
+		r = xtsfs_hkdf_sha512(with->keyfile->data, with->keyfile->bytes, slot->salt, sizeof(slot->salt),
+				      KEYFILE_LABEL, slot_key->data, slot_key->bytes);
+	}
+	if (r < 0)
+		return r;
+	*ret_slot_key = slot_key;
+	slot_key = NULL;
+	return 0;
+}
+
+static void fill_ad(const uint8_t uuid[static XTSFS_UUID_BYTES], uint8_t ret_ad[static SLOT_AD_BYTES])
+{
+	memcpy(ret_ad, LABEL, LABEL_BYTES);
+	memcpy(ret_ad + LABEL_BYTES, uuid, XTSFS_UUID_BYTES);
+}
+
+int xtsfs_keyslot_open(const struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_UUID_BYTES],
+		       const struct xtsfs_unlock *unlock, struct xtsfs_secret **ret_volume_key)
+{
+	xtsfs_auto_secret *volume_key = NULL;
+	xtsfs_auto_secret *slot_key = NULL;
+	uint8_t ad[SLOT_AD_BYTES];
+	int r;
+
+	if (slot->kind == XTSFS_SLOT_KEYFILE && !keyfile_has_length(unlock->keyfile))
+		return -XTSFS_EPASS;
+	r = derive_slot_key(slot, unlock, &slot_key);
+	if (r < 0)
+		return r;
+	r = xtsfs_secret_new(XTSFS_VOLUME_KEY_BYTES, &volume_key);
+	if (r < 0)
+		return r;
+	fill_ad(uuid, ad);
+	r = xtsfs_gcm_open(slot_key->data, slot->nonce, ad, sizeof(ad), slot->wrapped_key, sizeof(slot->wrapped_key),
+			   slot->tag, volume_key->data);
+	if (r < 0)
+		return r == -XTSFS_EAUTH ? -XTSFS_EPASS : r;
+	*ret_volume_key = volume_key;
+	volume_key = NULL;
+	return 0;
+}
+
+int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_UUID_BYTES],
+		       const struct xtsfs_unlock *with, const struct xtsfs_argon2 *params,
+		       const struct xtsfs_secret *volume_key)
+{
+	xtsfs_auto_secret *slot_key = NULL;
+	struct xtsfs_slot sealed = *slot;
+	uint8_t ad[SLOT_AD_BYTES];
+	int r;
+
+	if (volume_key->bytes != XTSFS_VOLUME_KEY_BYTES)
+		return -EINVAL;
+	if (is_passphrase(with)) {
+		if (with->passphrase->bytes == 0 || !params)
+			return -EINVAL;
+		r = xtsfs_argon2_check(params);
+		if (r < 0)
+			return r;
+		sealed.kind = XTSFS_SLOT_PASSPHRASE;
+		sealed.argon2_time = params->time;
+		sealed.argon2_memory_kib = params->memory_kib;
+		sealed.argon2_parallel = params->parallel;
+	} else if (is_keyfile(with) && keyfile_has_length(with->keyfile)) {
+		sealed.kind = XTSFS_SLOT_KEYFILE;
+		sealed.argon2_time = sealed.argon2_memory_kib = sealed.argon2_parallel = 0;
+	} else {
+		return -EINVAL;
+	}
+
+	r = xtsfs_random(sealed.salt, sizeof(sealed.salt));
+	if (r == 0)
+		r = xtsfs_random(sealed.nonce, sizeof(sealed.nonce));
+	if (r == 0)
+		r = derive_slot_key(&sealed, with, &slot_key);
+	if (r < 0)
+		return r;
+	fill_ad(uuid, ad);
+	r = xtsfs_gcm_seal(slot_key->data, sealed.nonce, ad, sizeof(ad), volume_key->data, volume_key->bytes,
+			   sealed.wrapped_key, sealed.tag);
+	if (r < 0)
+		return r;
+	*slot = sealed;
+	return 0;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Removing and renaming.
+ *
+ * A directory is empty for the mount when nothing in it is an encrypted name; what else may lie there (its id, debris)
+ * goes with it. It is first renamed to a temporary name, so that it is never seen without its id.
+ *
+ * Renaming a directory over an empty one exchanges the two and then removes the other, because the backing directory is
+ * not empty; a backing filesystem without RENAME_EXCHANGE gets the target removed first.
+ */
+#include "core/internal.h"
+
+#include "core/fs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One end of a removal or rename: the directory and the entry in it. */
+struct end {
+	struct xtsfs_node *dir;
+	struct xtsfs_fd *fd;
+	struct xtsfs_backing_name backing;
+	struct xtsfs_node *node; /* of the entry, if it is known */
+	struct stat st;		 /* of the entry */
+	int found;		 /* 0, or the error of stat */
+};
+
+static int end_begin(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name, struct end *ret)
+{
+	uint8_t dirid[XTSFS_ID_BYTES];
+	int r;
+
+	*ret = (struct end){.dir = dir};
+	if (volume->read_only)
+		return -EROFS;
+	r = xtsfs_dirid_get(volume, dir, dirid);
+	if (r == 0)
+		r = xtsfs_names_seal(volume, dirid, name, &ret->backing);
+	if (r == 0)
+		r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &ret->fd);
+	return r;
+}
+
+static void end_look(struct xtsfs_volume *volume, struct end *end)
+{
+	end->found = volume->store->ops->stat(volume->store, end->fd->handle, end->backing.entry, &end->st);
+	if (end->found == 0)
+		end->node = xtsfs_node_find(volume, &end->st);
+}
+
+static void end_done(struct xtsfs_volume *volume, struct end *end)
+{
+	if (end->node)
+		xtsfs_node_unref(volume, end->node, 1);
+	if (end->fd)
+		xtsfs_fd_put(volume, end->fd);
+}
+
+/* The entry's last name is about to go: whoever still uses the node keeps a descriptor. */
+static void end_keep(struct xtsfs_volume *volume, struct end *end)
+{
+	if (end->node && (end->st.st_nlink <= 1 || S_ISDIR(end->st.st_mode)))
+		xtsfs_fd_keep(volume, end->node);
+}
+
+/* The entry has gone from its name. */
+static void end_removed(struct xtsfs_volume *volume, struct end *end)
+{
+	if (end->node)
+		xtsfs_node_remove_link(volume, end->node, end->dir, end->backing.entry);
+}
+
+int xtsfs_unlink(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name)
+{
+	struct xtsfs_store *store = volume->store;
+	struct end end;
+	int r = end_begin(volume, dir, name, &end);
+
+	if (r == 0) {
+		xtsfs_guard_mutex(xtsfs_dir_mutex(volume, dir));
+		end_look(volume, &end);
+		r = end.found;
+		if (r == 0) {
+			end_keep(volume, &end);
+			r = store->ops->unlink(store, end.fd->handle, end.backing.entry, 0);
+		}
+		if (r == 0) {
+			end_removed(volume, &end);
+			xtsfs_names_remove(volume, end.fd->handle, end.backing.entry);
+		}
+	}
+	end_done(volume, &end);
+	return r;
+}
+
+/*
+ * Does the directory hold an encrypted name? With @clear, its other entries of ours are unlinked on the way.
+ * 0: no; -ENOTEMPTY; or an error. Foreign entries count as not empty: they are somebody's.
+ */
+static int scan(struct xtsfs_store *store, int parent, const char *name, bool clear)
+{
+	_Alignas(struct dirent64) char buffer[4096];
+	int handle = store->ops->open(store, parent, name, O_RDONLY | O_DIRECTORY, 0, NULL), r = 0;
+	ssize_t n = 0;
+
+	if (handle < 0)
+		return handle;
+	while (r == 0 && (n = store->ops->getdents(store, handle, buffer, sizeof(buffer))) > 0) {
+		for (ssize_t at = 0; r == 0 && at < n;) {
+			const struct dirent64 *record = (const struct dirent64 *)(const void *)(buffer + at);
+			enum xtsfs_name_kind kind = xtsfs_name_classify(record->d_name, false);
+
+			at += record->d_reclen;
+			if (strcmp(record->d_name, ".") == 0 || strcmp(record->d_name, "..") == 0)
+				continue;
+			if (kind == XTSFS_NAME_KIND_SHORT || kind == XTSFS_NAME_KIND_LONG ||
+			    kind == XTSFS_NAME_KIND_FOREIGN ||
+			    (kind == XTSFS_NAME_KIND_TMP && record->d_type == DT_DIR))
+				r = -ENOTEMPTY;
+			else if (clear)
+				r = store->ops->unlink(store, handle, record->d_name, 0);
+		}
+	}
+	store->ops->close(store, handle);
+	return r < 0 ? r : n < 0 ? (int)n : 0;
+}
+
+/* Takes away a directory that is empty for the mount and has no name of its own any more. Debris if it fails. */
+static void remove_tmp_directory(struct xtsfs_store *store, int parent, const char *tmp)
+{
+	if (scan(store, parent, tmp, true) == 0)
+		(void)store->ops->unlink(store, parent, tmp, AT_REMOVEDIR);
+}
+
+int xtsfs_rmdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name)
+{
+	struct xtsfs_store *store = volume->store;
+	char tmp[XTSFS_NAME_MAX + 1];
+	struct end end;
+	int r = end_begin(volume, dir, name, &end);
+
+	if (r == 0)
+		r = xtsfs_names_tmp(tmp);
+	if (r == 0) {
+		end_look(volume, &end);
+		r = end.found;
+		if (r == 0 && !S_ISDIR(end.st.st_mode))
+			r = -ENOTDIR;
+	}
+	if (r == 0) {
+		const struct xtsfs_node *victim = end.node ? end.node : dir;
+
+		/* Nothing may be made in it from here on. */
+		xtsfs_dirs_lock(volume, dir, victim);
+		r = scan(store, end.fd->handle, end.backing.entry, false);
+		if (r == 0) {
+			end_keep(volume, &end);
+			r = xtsfs_store_rename_new(store, end.fd->handle, end.backing.entry, tmp);
+		}
+		if (r == 0) {
+			end_removed(volume, &end);
+			remove_tmp_directory(store, end.fd->handle, tmp);
+			xtsfs_names_remove(volume, end.fd->handle, end.backing.entry);
+		}
+		xtsfs_dirs_unlock(volume, dir, victim);
+	}
+	end_done(volume, &end);
+	return r;
+}
+
+/* A directory goes over another, which is empty for the mount. */
+static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, struct end *to)
+{
+	struct xtsfs_store *store = volume->store;
+	char tmp[XTSFS_NAME_MAX + 1];
+	int r = xtsfs_names_tmp(tmp);
+
+	if (r == 0)
+		r = scan(store, to->fd->handle, to->backing.entry, false);
+	if (r < 0)
+		return r;
+	end_keep(volume, to);
+	r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry,
+			       RENAME_EXCHANGE);
+	if (r == 0) {
+		/* The empty one now has the old name. */
+		r = xtsfs_store_rename_new(store, from->fd->handle, from->backing.entry, tmp);
+		if (r == 0)
+			remove_tmp_directory(store, from->fd->handle, tmp);
+		return r;
+	}
+	if (r != -EINVAL && r != -ENOSYS)
+		return r;
+	r = xtsfs_store_rename_new(store, to->fd->handle, to->backing.entry, tmp);
+	if (r < 0)
+		return r;
+	r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry, 0);
+	if (r == 0)
+		remove_tmp_directory(store, to->fd->handle, tmp);
+	else if (xtsfs_store_rename_new(store, to->fd->handle, tmp, to->backing.entry) < 0)
+		xtsfs_error("a directory that was to be replaced is left as %s; it is empty", tmp);
+	return r;
+}
+
+/* Links of the nodes after the backing rename. A failure to remember a name is not one of the rename: a lookup finds it
+ * again. */
+static void move_links(struct xtsfs_volume *volume, struct end *from, struct end *to, unsigned flags)
+{
+	end_removed(volume, from);
+	end_removed(volume, to);
+	if (from->node)
+		(void)xtsfs_node_add_link(volume, from->node, to->dir, to->backing.entry);
+	if ((flags & RENAME_EXCHANGE) && to->node)
+		(void)xtsfs_node_add_link(volume, to->node, from->dir, from->backing.entry);
+}
+
+static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct end *to, unsigned flags)
+{
+	struct xtsfs_store *store = volume->store;
+	bool target;
+	int r;
+
+	end_look(volume, from);
+	end_look(volume, to);
+	target = to->found == 0;
+	if (from->found < 0)
+		return from->found;
+	if (!target && to->found != -ENOENT)
+		return to->found;
+	if (target && (flags & RENAME_NOREPLACE))
+		return -EEXIST;
+	if (target && !(flags & RENAME_EXCHANGE) && from->st.st_ino == to->st.st_ino &&
+	    from->st.st_dev == to->st.st_dev)
+		return 0; /* two names of one file: nothing happens (POSIX) */
+	if (!target) {
+		r = xtsfs_names_place(volume, to->fd->handle, &to->backing);
+		if (r < 0)
+			return r;
+	}
+	if (target && !(flags & RENAME_EXCHANGE) && S_ISDIR(from->st.st_mode) && S_ISDIR(to->st.st_mode)) {
+		r = rename_over_directory(volume, from, to);
+	} else {
+		if (target && !(flags & RENAME_EXCHANGE))
+			end_keep(volume, to);
+		r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry,
+				       flags);
+	}
+	if (r < 0) {
+		if (!target)
+			xtsfs_names_remove(volume, to->fd->handle, to->backing.entry);
+		return r;
+	}
+	move_links(volume, from, to, flags);
+	if (!(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
+		xtsfs_names_remove(volume, from->fd->handle, from->backing.entry);
+	return 0;
+}
+
+int xtsfs_rename(struct xtsfs_volume *volume, struct xtsfs_node *old_dir, const char *old_name,
+		 struct xtsfs_node *new_dir, const char *new_name, unsigned flags)
+{
+	struct end from, to = {0};
+	int r;
+
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
+		return -EINVAL;
+	if ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)))
+		return -EINVAL;
+	r = end_begin(volume, old_dir, old_name, &from);
+	if (r == 0)
+		r = end_begin(volume, new_dir, new_name, &to);
+	if (r == 0) {
+		xtsfs_dirs_lock(volume, old_dir, new_dir);
+		r = rename_locked(volume, &from, &to, flags);
+		xtsfs_dirs_unlock(volume, old_dir, new_dir);
+	}
+	end_done(volume, &to);
+	end_done(volume, &from);
+	return r;
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening and closing a volume.
+ *
+ * A writer holds an exclusive flock on xtsfs.lock for as long as it has the volume, a reader a shared one; the lock
+ * file is never replaced, so that the lock survives changes of xtsfs.conf. Its content says who the writer is, for
+ * people.
+ *
+ * The unclean marker (spec 10 rule 6) is made durable before the first change and removed after the last. One that is
+ * already there belongs to a writer that died: it stays until fsck, which opens with "repair", has looked at
+ * everything.
+ */
+#include "core/internal.h"
+
+#include "core/file.h"
+
+#include "format/header.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+__attribute__((format(printf, 3, 4))) static void say(char *ret_problem, size_t bytes, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(ret_problem, bytes, format, args);
+	va_end(args);
+}
+
+static int sync_root(struct xtsfs_store *store)
+{
+	return store->ops->sync(store, store->root, false);
+}
+
+static int take_lock(struct xtsfs_volume *volume, const char *holder, char *ret_problem, size_t problem_bytes)
+{
+	struct xtsfs_store *store = volume->store;
+	bool writer = !volume->read_only;
+	char text[256] = "";
+	ssize_t n;
+	int r;
+
+	/* The holder text may be long gone from a read-only medium, and so may the file. */
+	r = store->ops->open(store, store->root, XTSFS_NAME_LOCK, writer ? O_RDWR | O_CREAT : O_RDONLY, 0600, NULL);
+	if (r < 0 && !writer && (r == -ENOENT || r == -EACCES || r == -EROFS))
+		return 0;
+	if (r < 0) {
+		say(ret_problem, problem_bytes, "cannot open %s: %s", XTSFS_NAME_LOCK, xtsfs_strerror(r));
+		return r;
+	}
+	volume->lock_handle = r;
+	r = store->ops->flock(store, volume->lock_handle, (writer ? LOCK_EX : LOCK_SH) | LOCK_NB);
+	if (r == -EWOULDBLOCK) {
+		n = xtsfs_store_pread(store, volume->lock_handle, text, sizeof(text) - 1, 0);
+		text[n > 0 ? n : 0] = '\0';
+		text[strcspn(text, "\n")] = '\0';
+		say(ret_problem, problem_bytes, "the volume is in use%s%s; unmount it there first",
+		    text[0] ? " by " : "", text);
+		return -EBUSY;
+	}
+	if (r < 0) {
+		say(ret_problem, problem_bytes, "cannot lock %s: %s", XTSFS_NAME_LOCK, xtsfs_strerror(r));
+		return r;
+	}
+	if (writer) {
+		snprintf(text, sizeof(text), "%s\n", holder ? holder : "a program without a name");
+		r = store->ops->truncate(store, volume->lock_handle, 0);
+		if (r == 0)
+			r = xtsfs_store_pwrite(store, volume->lock_handle, text, strlen(text), 0);
+		if (r < 0)
+			say(ret_problem, problem_bytes, "cannot write %s: %s", XTSFS_NAME_LOCK, xtsfs_strerror(r));
+	}
+	return r;
+}
+
+/* Is there a marker, and is it ours? */
+static int look_for_marker(struct xtsfs_volume *volume)
+{
+	struct xtsfs_store *store = volume->store;
+	struct xtsfs_disk_unclean disk;
+	uint8_t tag[XTSFS_TAG_BYTES];
+	struct iovec parts[2];
+	ssize_t n;
+	int handle, r;
+
+	handle = store->ops->open(store, store->root, XTSFS_NAME_UNCLEAN, O_RDONLY | O_NONBLOCK, 0, NULL);
+	if (handle == -ENOENT)
+		return 0;
+	volume->read_first = true;
+	if (handle < 0)
+		return handle == -ELOOP ? 0 : handle;
+	n = xtsfs_store_pread(store, handle, &disk, sizeof(disk), 0);
+	store->ops->close(store, handle);
+	if (n < 0)
+		return (int)n;
+	r = xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_unclean_tag_parts(&disk, parts), tag);
+	if (r < 0)
+		return r;
+	volume->unclean = n == sizeof(disk) && memcmp(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic)) == 0 &&
+			  xtsfs_equal_secret(tag, disk.tag, sizeof(tag));
+	if (volume->unclean)
+		xtsfs_notice("the volume was not shut down cleanly; it is usable, and xtsfsctl fsck will check and "
+			     "settle it");
+	else
+		xtsfs_warning("%s is not authentic, ignoring what it would excuse; run xtsfsctl fsck",
+			      XTSFS_NAME_UNCLEAN);
+	return 0;
+}
+
+static int make_marker(struct xtsfs_volume *volume)
+{
+	struct xtsfs_store *store = volume->store;
+	struct xtsfs_disk_unclean disk = {.unix_s = xtsfs_le64_of((uint64_t)time(NULL))};
+	struct iovec parts[2];
+	int handle, r;
+
+	memcpy(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic));
+	r = xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_unclean_tag_parts(&disk, parts), disk.tag);
+	if (r < 0)
+		return r;
+	handle = store->ops->open(store, store->root, XTSFS_NAME_UNCLEAN, O_CREAT | O_EXCL | O_WRONLY, 0600, NULL);
+	if (handle < 0)
+		return handle;
+	volume->made_marker = true;
+	r = xtsfs_store_pwrite(store, handle, &disk, sizeof(disk), 0);
+	if (r == 0)
+		r = store->ops->sync(store, handle, false);
+	store->ops->close(store, handle);
+	return r < 0 ? r : sync_root(store);
+}
+
+int xtsfs_volume_clear_marker(struct xtsfs_volume *volume)
+{
+	struct xtsfs_store *store = volume->store;
+	int r = store->ops->syncfs(store);
+
+	if (r == 0)
+		r = store->ops->unlink(store, store->root, XTSFS_NAME_UNCLEAN, 0);
+	if (r == -ENOENT)
+		r = 0;
+	if (r == 0)
+		r = sync_root(store);
+	if (r == 0)
+		volume->made_marker = false;
+	return r;
+}
+
+static int open_root(struct xtsfs_volume *volume)
+{
+	struct xtsfs_store *store = volume->store;
+	uint8_t dirid[XTSFS_ID_BYTES];
+	struct xtsfs_fd *fd;
+	struct stat st;
+	int r, handle;
+
+	r = store->ops->fstat(store, store->root, &st);
+	if (r == 0)
+		r = xtsfs_node_get(volume, &st, NULL, NULL, &volume->root);
+	if (r < 0)
+		return r;
+	volume->root->is_root = true;
+	handle = store->ops->open(store, store->root, ".", O_PATH | O_DIRECTORY, 0, NULL);
+	if (handle < 0)
+		return handle;
+	volume->root->keep_fd = true;
+	r = xtsfs_fd_adopt(volume, volume->root, handle, XTSFS_ACCESS_PATH, &fd);
+	if (r < 0)
+		return r;
+	xtsfs_fd_put(volume, fd);
+	return volume->repair ? 0 : xtsfs_dirid_get(volume, volume->root, dirid);
+}
+
+static unsigned default_fds(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > 12288)
+		return 4096;
+	return limit.rlim_cur < 96 ? 32 : (unsigned)(limit.rlim_cur / 3);
+}
+
+static void free_volume(struct xtsfs_volume *volume)
+{
+	xtsfs_node_table_free(volume);
+	free(volume->pending);
+	if (volume->lock_handle >= 0)
+		volume->store->ops->close(volume->store, volume->lock_handle);
+	xtsfs_keys_free(volume->keys);
+	for (unsigned i = 0; i < XTSFS_DIR_STRIPES; i++)
+		pthread_mutex_destroy(&volume->dir_mutex[i]);
+	pthread_mutex_destroy(&volume->file_mutex);
+	pthread_mutex_destroy(&volume->table_mutex);
+	pthread_mutex_destroy(&volume->fd_mutex);
+	pthread_mutex_destroy(&volume->pending_mutex);
+	free(volume);
+}
+
+static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *config,
+		       const struct xtsfs_secret *volume_key, const struct xtsfs_volume_params *params,
+		       char *ret_problem, size_t problem_bytes)
+{
+	int r;
+
+	r = xtsfs_keys_new(volume_key, config, params->engine, volume->threads, &volume->keys);
+	if (r < 0) {
+		say(ret_problem, problem_bytes, "cannot set up the keys: %s", xtsfs_strerror(r));
+		return r;
+	}
+	r = take_lock(volume, params->holder, ret_problem, problem_bytes);
+	if (r < 0)
+		return r;
+	r = look_for_marker(volume);
+	if (r < 0) {
+		say(ret_problem, problem_bytes, "cannot read %s: %s", XTSFS_NAME_UNCLEAN, xtsfs_strerror(r));
+		return r;
+	}
+	r = open_root(volume);
+	if (r < 0) {
+		say(ret_problem, problem_bytes, "the root directory's id (%s): %s%s", XTSFS_NAME_DIRID,
+		    xtsfs_strerror(r),
+		    r == -XTSFS_EDAMAGED ? "; xtsfsctl fsck --repair or xtsfsctl header restore can bring it back"
+					 : "");
+		return r;
+	}
+	if (!volume->read_only && !volume->read_first) {
+		r = make_marker(volume);
+		if (r < 0)
+			say(ret_problem, problem_bytes, "cannot make %s: %s", XTSFS_NAME_UNCLEAN, xtsfs_strerror(r));
+	}
+	return r;
+}
+
+int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *config,
+		      const struct xtsfs_secret *volume_key, const struct xtsfs_volume_params *params,
+		      struct xtsfs_volume **ret_volume, char *ret_problem, size_t problem_bytes)
+{
+	struct xtsfs_volume *volume = calloc(1, sizeof(*volume));
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	int r;
+
+	ret_problem[0] = '\0';
+	if (!volume)
+		return -ENOMEM;
+	volume->store = store;
+	volume->integrity = config->integrity;
+	volume->layout = config->integrity == XTSFS_INTEGRITY_NONE ? XTSFS_LAYOUT_PLAIN : XTSFS_LAYOUT_GROUPS;
+	volume->read_only = params->read_only || params->salvage;
+	volume->salvage = params->salvage;
+	volume->repair = params->repair;
+	volume->log_names = params->log_names;
+	volume->threads = params->threads ? params->threads : processors > 2 ? (unsigned)processors : 2;
+	volume->fd_max = params->fds ? params->fds : default_fds();
+	volume->lock_handle = -1;
+	for (unsigned i = 0; i < XTSFS_DIR_STRIPES; i++)
+		pthread_mutex_init(&volume->dir_mutex[i], NULL);
+	pthread_mutex_init(&volume->file_mutex, NULL);
+	pthread_mutex_init(&volume->table_mutex, NULL);
+	pthread_mutex_init(&volume->fd_mutex, NULL);
+	pthread_mutex_init(&volume->pending_mutex, NULL);
+
+	r = open_volume(volume, config, volume_key, params, ret_problem, problem_bytes);
+	if (r < 0) {
+		if (volume->made_marker)
+			(void)store->ops->unlink(store, store->root, XTSFS_NAME_UNCLEAN, 0);
+		free_volume(volume);
+		return r;
+	}
+	*ret_volume = volume;
+	return 0;
+}
+
+int xtsfs_volume_close(struct xtsfs_volume *volume)
+{
+	int r = 0;
+
+	if (!volume)
+		return 0;
+	if (!volume->read_only) {
+		r = xtsfs_file_finish_all(volume);
+		for (size_t i = 0; i < volume->pending_count; i++)
+			xtsfs_node_unref(volume, volume->pending[i], 1);
+		volume->pending_count = 0;
+		if (r == 0 && volume->made_marker)
+			r = xtsfs_volume_clear_marker(volume);
+		else if (r == 0)
+			r = volume->store->ops->syncfs(volume->store);
+		if (volume->lock_handle >= 0)
+			(void)volume->store->ops->truncate(volume->store, volume->lock_handle, 0);
+	}
+	free_volume(volume);
+	return r;
+}
+
+int xtsfs_volume_warm(struct xtsfs_volume *volume)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < volume->keys->content_keys; i++)
+		r = xtsfs_pool_warm(volume->keys->content[i], volume->keys->content_keys == 1 ? volume->threads : 1);
+	return r;
+}
+
+void xtsfs_volume_state(const struct xtsfs_volume *volume, struct xtsfs_volume_state *ret_state)
+{
+	*ret_state = (struct xtsfs_volume_state){
+		.unclean = volume->unclean, .marker = volume->read_first, .integrity = volume->integrity};
+}
+
+int xtsfs_volume_format(struct xtsfs_store *store, const struct xtsfs_config *config,
+			const struct xtsfs_secret *volume_key)
+{
+	static const uint8_t no_parent[XTSFS_ID_BYTES];
+	struct xtsfs_keys *keys;
+	uint8_t id[XTSFS_ID_BYTES];
+	int r, handle;
+
+	r = xtsfs_keys_new(volume_key, config, NULL, 0, &keys);
+	if (r < 0)
+		return r;
+	r = xtsfs_dirid_write(store, keys->meta, store->root, NULL, no_parent, id);
+	xtsfs_keys_free(keys);
+	if (r < 0)
+		return r;
+	handle = store->ops->open(store, store->root, XTSFS_NAME_LOCK, O_CREAT | O_EXCL | O_WRONLY, 0600, NULL);
+	if (handle >= 0)
+		store->ops->close(store, handle);
+	r = handle < 0 ? handle : store->ops->syncfs(store);
+	if (r < 0) {
+		(void)store->ops->unlink(store, store->root, XTSFS_NAME_LOCK, 0);
+		(void)store->ops->unlink(store, store->root, XTSFS_NAME_DIRID, 0);
+	}
+	return r;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An open volume: keys, engine, node table, the writer lock and the unclean marker. The filesystem as a library,
+ * without FUSE.
+ *
+ * Layer:   core.
+ * Threads: open and close by one thread; everything else from any.
+ */
+#ifndef XTSFS_CORE_VOLUME_H
+#define XTSFS_CORE_VOLUME_H
+
+#include "base/errors.h"
+#include "base/secret.h"
+#include "crypto/engine.h"
+#include "format/config.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+
+struct xtsfs_volume;
+struct xtsfs_node;
+
+struct xtsfs_volume_params {
+	bool read_only;
+	bool salvage;	  /* with read_only: serve what decrypts, verified or not */
+	bool repair;	  /* fsck: may clear the unclean marker; never makes one */
+	bool log_names;	  /* plain paths of damaged files may be logged */
+	unsigned threads; /* I/O threads; OP handles for each TFM. 0: number of processors, at least 2 */
+	unsigned fds;	  /* descriptors the core may keep cached; 0: a third of RLIMIT_NOFILE */
+	const struct xtsfs_engine *engine;
+	const char *holder; /* text for xtsfs.lock: who has the volume, for people */
+};
+
+/**
+ * Open. The store is borrowed and outlives the volume. @ret_problem: a sentence for people on failure (who holds the
+ * lock and so on). -EBUSY: another writer (or, for a writer, a reader) has it; -EROFS; -EUCLEAN (root dirid); -EBADMSG;
+ * engine errors.
+ */
+xtsfs_must_check int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *config,
+				       const struct xtsfs_secret *volume_key, const struct xtsfs_volume_params *params,
+				       struct xtsfs_volume **ret_volume, char *ret_problem, size_t problem_bytes);
+/** Syncs, removes the unclean marker if this opening made it, and frees. The first error is returned, everything is
+ * freed anyway. */
+int xtsfs_volume_close(struct xtsfs_volume *volume);
+/** Make OP handles for all I/O threads. */
+xtsfs_must_check int xtsfs_volume_warm(struct xtsfs_volume *volume);
+
+/** Everything durable, then the unclean marker away, whoever made it. For fsck once it has settled everything. */
+xtsfs_must_check int xtsfs_volume_clear_marker(struct xtsfs_volume *volume);
+
+struct xtsfs_volume_state {
+	bool marker;  /* there was an unclean marker */
+	bool unclean; /* and it was authentic */
+	enum xtsfs_integrity integrity;
+};
+void xtsfs_volume_state(const struct xtsfs_volume *volume, struct xtsfs_volume_state *ret_state);
+
+/** Lay out a fresh volume in an empty directory: root dirid and lock file; xtsfs.conf is written last by the caller.
+ * -EEXIST, -ENOTEMPTY. */
+xtsfs_must_check int xtsfs_volume_format(struct xtsfs_store *store, const struct xtsfs_config *config,
+					 const struct xtsfs_secret *volume_key);
+
+#endif

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Extended attributes (spec 8): names and values encrypted, POSIX ACLs passed through.
+ *
+ * A backing attribute's name says nothing; which attribute it is comes from decrypting it. Setting one with a long name
+ * is one call too, since its name is kept inside the value.
+ */
+#include "core/internal.h"
+
+#include "base/base64.h"
+#include "core/fs.h"
+#include "crypto/kdf.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#define NAME_AD		"xtsfs xattr name" /* 16 bytes */
+#define SALT_BYTES	16U
+#define VALUE_OVERHEAD	(SALT_BYTES + XTSFS_SIV_IV_BYTES + 1U)
+#define LONG_PREFIX	"long."
+#define NAME_MAX_BYTES	255U
+#define VALUE_MAX_BYTES 65536U
+
+struct attr {
+	const char *prefix;
+	char backing[XTSFS_NAME_MAX + 1];
+	uint8_t cipher[NAME_MAX_BYTES + 16]; /* of the name */
+	size_t cipher_bytes;
+	bool is_long;
+};
+
+static bool is_acl(const char *name)
+{
+	return strcmp(name, "system.posix_acl_access") == 0 || strcmp(name, "system.posix_acl_default") == 0;
+}
+
+static int check_name(const char *name)
+{
+	static const char *const spaces[] = {"user.", "trusted.", "security."};
+
+	for (unsigned i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++)
+		if (strncmp(name, spaces[i], strlen(spaces[i])) == 0)
+			return !name[strlen(spaces[i])] ? -EINVAL : strlen(name) > NAME_MAX_BYTES ? -ERANGE : 0;
+	return -EOPNOTSUPP;
+}
+
+static const char *prefix_for(const struct xtsfs_node *node)
+{
+	return S_ISREG(node->type) || S_ISDIR(node->type) ? "user.xtsfs." : "trusted.xtsfs.";
+}
+
+static int seal_name(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name, struct attr *ret)
+{
+	size_t bytes = strlen(name), chars;
+	char text[XTSFS_NAME_MAX + 1], hash_text[44];
+	uint8_t hash[32];
+	int r = check_name(name);
+
+	if (r == 0)
+		r = xtsfs_siv_seal(volume->keys->xattr, NAME_AD, 16, name, bytes, ret->cipher);
+	if (r < 0)
+		return r;
+	ret->prefix = prefix_for(node);
+	ret->cipher_bytes = bytes + XTSFS_SIV_IV_BYTES;
+	chars = xtsfs_base64_chars(ret->cipher_bytes);
+	ret->is_long = strlen(ret->prefix) + chars > XTSFS_NAME_MAX;
+	if (!ret->is_long) {
+		xtsfs_base64_encode(ret->cipher, ret->cipher_bytes, text);
+		strcpy(ret->backing, ret->prefix);
+		strcat(ret->backing, text); /* fits, by the test above */
+		return 0;
+	}
+	r = xtsfs_sha256(ret->cipher, ret->cipher_bytes, hash);
+	if (r < 0)
+		return r;
+	xtsfs_base64_encode(hash, sizeof(hash), hash_text);
+	snprintf(ret->backing, sizeof(ret->backing), "%s" LONG_PREFIX "%s", ret->prefix, hash_text);
+	return 0;
+}
+
+/* Where the stored value's random bytes begin: behind the name of a long one. -EIO if it does not fit. */
+static ssize_t value_start(const struct attr *attr, const uint8_t *stored, size_t bytes)
+{
+	size_t start = 0;
+
+	if (attr->is_long) {
+		if (bytes < 2 || xtsfs_load_le(stored, 2) != attr->cipher_bytes || bytes < 2 + attr->cipher_bytes ||
+		    memcmp(stored + 2, attr->cipher, attr->cipher_bytes) != 0)
+			return -EIO;
+		start = 2 + attr->cipher_bytes;
+	}
+	return bytes - start < VALUE_OVERHEAD ? -EIO : (ssize_t)start;
+}
+
+static ssize_t open_value(struct xtsfs_volume *volume, const char *name, const struct attr *attr, const uint8_t *stored,
+			  size_t stored_bytes, uint8_t *ret_plain)
+{
+	ssize_t start = value_start(attr, stored, stored_bytes);
+	uint8_t ad[SALT_BYTES + NAME_MAX_BYTES];
+	size_t name_bytes = strlen(name), plain_bytes;
+	int r;
+
+	if (start < 0)
+		return start;
+	memcpy(ad, stored + start, SALT_BYTES);
+	memcpy(ad + SALT_BYTES, name, name_bytes);
+	plain_bytes = stored_bytes - (size_t)start - SALT_BYTES - XTSFS_SIV_IV_BYTES;
+	r = xtsfs_siv_open(volume->keys->xattr, ad, SALT_BYTES + name_bytes, stored + start + SALT_BYTES,
+			   plain_bytes + XTSFS_SIV_IV_BYTES, ret_plain);
+	if (r < 0)
+		return r == -XTSFS_EAUTH ? -EIO : r;
+	return ret_plain[plain_bytes - 1] == 0x01 ? (ssize_t)plain_bytes - 1 : -EIO;
+}
+
+static ssize_t get_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at,
+			     const char *name, void *ret_value, size_t room)
+{
+	struct xtsfs_store *store = volume->store;
+	size_t most = VALUE_MAX_BYTES + 1024;
+	xtsfs_auto_free uint8_t *stored = malloc(most), *plain = malloc(most);
+	struct attr attr;
+	ssize_t n, bytes;
+	int r = seal_name(volume, node, name, &attr);
+
+	if (r < 0)
+		return r;
+	if (!stored || !plain)
+		return -ENOMEM;
+	n = store->ops->getxattr(store, at->handle, at->name, attr.backing, stored, most);
+	/* trusted.* on a symlink without privilege looks absent */
+	if (n < 0)
+		return n == -EPERM || n == -EOPNOTSUPP ? -ENODATA : n;
+	bytes = open_value(volume, name, &attr, stored, (size_t)n, plain);
+	if (bytes < 0 || room == 0)
+		return bytes;
+	if ((size_t)bytes > room)
+		return -ERANGE;
+	memcpy(ret_value, plain, (size_t)bytes);
+	return bytes;
+}
+
+ssize_t xtsfs_getxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const char *name, void *ret_value,
+		       size_t room)
+{
+	struct xtsfs_store *store = volume->store;
+	struct xtsfs_at at;
+	ssize_t n = xtsfs_at_get(volume, node, &at);
+
+	if (n < 0)
+		return n;
+	if (is_acl(name))
+		n = store->ops->getxattr(store, at.handle, at.name, name, ret_value, room);
+	else
+		n = get_encrypted(volume, node, &at, name, ret_value, room);
+	xtsfs_at_put(volume, &at);
+	return n;
+}
+
+static int set_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at, const char *name,
+			 const void *value, size_t bytes, int flags)
+{
+	struct xtsfs_store *store = volume->store;
+	size_t name_bytes = strlen(name), start;
+	uint8_t ad[SALT_BYTES + NAME_MAX_BYTES];
+	xtsfs_auto_free uint8_t *stored = NULL, *plain = NULL;
+	struct attr attr;
+	int r = seal_name(volume, node, name, &attr);
+
+	if (r < 0)
+		return r;
+	if (bytes > VALUE_MAX_BYTES)
+		return -E2BIG;
+	stored = malloc(2 + sizeof(attr.cipher) + bytes + VALUE_OVERHEAD);
+	plain = malloc(bytes + 1);
+	if (!stored || !plain)
+		return -ENOMEM;
+	start = attr.is_long ? 2 + attr.cipher_bytes : 0;
+	if (attr.is_long) {
+		xtsfs_store_le(stored, 2, attr.cipher_bytes);
+		memcpy(stored + 2, attr.cipher, attr.cipher_bytes);
+	}
+	if (bytes)
+		memcpy(plain, value, bytes);
+	plain[bytes] = 0x01;
+	r = xtsfs_random(stored + start, SALT_BYTES);
+	if (r < 0)
+		return r;
+	memcpy(ad, stored + start, SALT_BYTES);
+	memcpy(ad + SALT_BYTES, name, name_bytes);
+	r = xtsfs_siv_seal(volume->keys->xattr, ad, SALT_BYTES + name_bytes, plain, bytes + 1,
+			   stored + start + SALT_BYTES);
+	if (r < 0)
+		return r;
+	return store->ops->setxattr(store, at->handle, at->name, attr.backing, stored, start + bytes + VALUE_OVERHEAD,
+				    flags);
+}
+
+int xtsfs_setxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const char *name, const void *value,
+		   size_t bytes, int flags)
+{
+	struct xtsfs_store *store = volume->store;
+	struct xtsfs_at at;
+	int r;
+
+	if (volume->read_only)
+		return -EROFS;
+	r = xtsfs_at_get(volume, node, &at);
+	if (r < 0)
+		return r;
+	if (is_acl(name))
+		r = store->ops->setxattr(store, at.handle, at.name, name, value, bytes, flags);
+	else
+		r = set_encrypted(volume, node, &at, name, value, bytes, flags);
+	xtsfs_at_put(volume, &at);
+	return r;
+}
+
+/* The plain name of one backing attribute. 0, or an error for what is not one of ours. */
+static int open_name(struct xtsfs_volume *volume, const struct xtsfs_at *at, const char *prefix, const char *backing,
+		     char ret_name[NAME_MAX_BYTES + 1])
+{
+	struct xtsfs_store *store = volume->store;
+	size_t prefix_chars = strlen(prefix), bytes;
+	uint8_t cipher[NAME_MAX_BYTES + 16];
+	const char *text = backing + prefix_chars;
+	int r;
+
+	if (strncmp(backing, prefix, prefix_chars) != 0)
+		return -ENODATA;
+	if (strncmp(text, LONG_PREFIX, sizeof(LONG_PREFIX) - 1) == 0) {
+		xtsfs_auto_free uint8_t *stored = malloc(VALUE_MAX_BYTES + 1024);
+		char expected[44];
+		uint8_t hash[32];
+		ssize_t n;
+
+		if (!stored)
+			return -ENOMEM;
+		n = store->ops->getxattr(store, at->handle, at->name, backing, stored, VALUE_MAX_BYTES + 1024);
+		if (n < 2)
+			return n < 0 ? (int)n : -EIO;
+		bytes = (size_t)xtsfs_load_le(stored, 2);
+		if (bytes > sizeof(cipher) || bytes > (size_t)n - 2)
+			return -EIO;
+		memcpy(cipher, stored + 2, bytes);
+		r = xtsfs_sha256(cipher, bytes, hash);
+		if (r < 0)
+			return r;
+		xtsfs_base64_encode(hash, sizeof(hash), expected);
+		if (strcmp(expected, text + sizeof(LONG_PREFIX) - 1) != 0)
+			return -EIO;
+	} else {
+		bytes = xtsfs_base64_bytes(strlen(text));
+		if (bytes > sizeof(cipher) || xtsfs_base64_decode(text, strlen(text), cipher) < 0)
+			return -EIO;
+	}
+	if (bytes <= XTSFS_SIV_IV_BYTES)
+		return -EIO;
+	r = xtsfs_siv_open(volume->keys->xattr, NAME_AD, 16, cipher, bytes, ret_name);
+	if (r < 0)
+		return r;
+	ret_name[bytes - XTSFS_SIV_IV_BYTES] = '\0';
+	return 0;
+}
+
+static ssize_t list(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_at *at, char *ret_list,
+		    size_t room)
+{
+	struct xtsfs_store *store = volume->store;
+	xtsfs_auto_free char *backing = malloc(VALUE_MAX_BYTES);
+	size_t used = 0;
+	ssize_t n;
+
+	if (!backing)
+		return -ENOMEM;
+	n = store->ops->listxattr(store, at->handle, at->name, backing, VALUE_MAX_BYTES);
+	if (n < 0)
+		return n;
+	for (const char *name = backing; name < backing + n; name += strlen(name) + 1) {
+		char plain[NAME_MAX_BYTES + 1];
+		const char *shown = plain;
+
+		if (is_acl(name)) {
+			shown = name;
+		} else {
+			int r = open_name(volume, at, prefix_for(node), name, plain);
+
+			if (r == -EIO || r == -XTSFS_EAUTH)
+				xtsfs_warning(
+					"inode %llu: an extended attribute's name does not decrypt, not showing it",
+					(unsigned long long)node->ino);
+			if (r < 0)
+				continue;
+		}
+		if (room && used + strlen(shown) + 1 > room)
+			return -ERANGE;
+		if (room)
+			strcpy(ret_list + used, shown);
+		used += strlen(shown) + 1;
+	}
+	return (ssize_t)used;
+}
+
+ssize_t xtsfs_listxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, char *ret_list, size_t room)
+{
+	struct xtsfs_at at;
+	ssize_t n = xtsfs_at_get(volume, node, &at);
+
+	if (n < 0)
+		return n;
+	n = list(volume, node, &at, ret_list, room);
+	xtsfs_at_put(volume, &at);
+	return n;
+}
+
+int xtsfs_removexattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const char *name)
+{
+	struct xtsfs_store *store = volume->store;
+	struct xtsfs_at at;
+	struct attr attr;
+	int r = 0;
+
+	if (volume->read_only)
+		return -EROFS;
+	if (!is_acl(name))
+		r = seal_name(volume, node, name, &attr);
+	if (r == 0)
+		r = xtsfs_at_get(volume, node, &at);
+	if (r < 0)
+		return r;
+	r = store->ops->removexattr(store, at.handle, at.name, is_acl(name) ? name : attr.backing);
+	xtsfs_at_put(volume, &at);
+	return r;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parent waits at a pipe. The child writes one byte when it is ready; if it ends without, the parent takes over its
+ * exit code. Until then the child has the terminal, so passphrases can be asked for and messages seen.
+ */
+#include "fuse/daemon.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon)
+{
+	int ends[2], status;
+	char byte;
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		int r = -errno;
+
+		close(ends[0]);
+		close(ends[1]);
+		return r;
+	}
+	if (pid == 0) {
+		close(ends[0]);
+		ret_daemon->report_fd = ends[1];
+		return 0;
+	}
+	close(ends[1]);
+	do
+		n = read(ends[0], &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		_exit(0);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	_exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1);
+}
+
+int xtsfs_daemon_ready(struct xtsfs_daemon *daemon)
+{
+	xtsfs_auto_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (daemon->report_fd < 0)
+		return 0;
+	if (null < 0 || setsid() < 0 || chdir("/") < 0)
+		return -errno;
+	xtsfs_log_to_syslog();
+	for (int fd = 0; fd <= 2; fd++)
+		if (dup2(null, fd) < 0)
+			return -errno;
+	if (write(daemon->report_fd, "", 1) != 1)
+		xtsfs_notice("the program that started the mount has gone");
+	close(daemon->report_fd);
+	daemon->report_fd = -1;
+	return 0;
+}
+
+int xtsfs_daemon_pidfile(const char *path)
+{
+	char text[24];
+	int bytes = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	xtsfs_auto_fd fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return -errno;
+	return write(fd, text, (size_t)bytes) == bytes ? 0 : -EIO;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Going into the background: the caller returns when the mount is usable, or with the code of the failure.
+ *
+ * Layer:   fuse.
+ * Threads: call before any thread exists. Everything that must not be shared over a fork (AF_ALG handles, threads, the
+ * FUSE descriptor) is made after xtsfs_daemon_begin().
+ */
+#ifndef XTSFS_FUSE_DAEMON_H
+#define XTSFS_FUSE_DAEMON_H
+
+#include "base/errors.h"
+
+struct xtsfs_daemon {
+	int report_fd; /* the waiting parent's pipe; -1 in the foreground */
+};
+
+/** Fork; the parent waits in here and exits with what the child reports. Returns in the child. -errno if there can be
+ * none. */
+xtsfs_must_check int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon);
+/** The child is ready: detach from terminal and descriptors, log to syslog, let the parent exit with 0. */
+xtsfs_must_check int xtsfs_daemon_ready(struct xtsfs_daemon *daemon);
+/** Write the process id; @path absolute. */
+xtsfs_must_check int xtsfs_daemon_pidfile(const char *path);
+
+#endif

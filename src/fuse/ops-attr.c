@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests about attributes.
+ */
+#include "fuse/ops.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+void xtsfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stat st;
+	int r = xtsfs_getattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), &st);
+
+	(void)fi;
+	if (r < 0)
+		xtsfs_reply_status(req, r);
+	else
+		fuse_reply_attr(req, &st, XTSFS_TIMEOUT_S);
+}
+
+static struct timespec time_of(struct timespec given, int to_set, int now, int set)
+{
+	if (to_set & now)
+		return (struct timespec){.tv_nsec = UTIME_NOW};
+	return to_set & set ? given : (struct timespec){.tv_nsec = UTIME_OMIT};
+}
+
+void xtsfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+	struct xtsfs_setattr set = {
+		.mode_set = to_set & FUSE_SET_ATTR_MODE,
+		.mode = attr->st_mode,
+		.uid_set = to_set & FUSE_SET_ATTR_UID,
+		.uid = attr->st_uid,
+		.gid_set = to_set & FUSE_SET_ATTR_GID,
+		.gid = attr->st_gid,
+		.size_set = to_set & FUSE_SET_ATTR_SIZE,
+		.plain_bytes = (uint64_t)attr->st_size,
+		.times = {time_of(attr->st_atim, to_set, FUSE_SET_ATTR_ATIME_NOW, FUSE_SET_ATTR_ATIME),
+			  time_of(attr->st_mtim, to_set, FUSE_SET_ATTR_MTIME_NOW, FUSE_SET_ATTR_MTIME)},
+	};
+	struct stat st;
+	int r = xtsfs_setattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), &set, &st);
+
+	(void)fi;
+	if (r < 0)
+		xtsfs_reply_status(req, r);
+	else
+		fuse_reply_attr(req, &st, XTSFS_TIMEOUT_S);
+}
+
+void xtsfs_op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st;
+	int r = xtsfs_statfs(xtsfs_req_volume(req), &st);
+
+	(void)ino;
+	if (r < 0)
+		xtsfs_reply_status(req, r);
+	else
+		fuse_reply_statfs(req, &st);
+}
+
+/* What getxattr and listxattr answer with: a size, or bytes. */
+static void reply_xattr(fuse_req_t req, ssize_t n, const char *data, size_t room)
+{
+	if (n < 0)
+		xtsfs_reply_status(req, (int)n);
+	else if (room == 0)
+		fuse_reply_xattr(req, (size_t)n);
+	else
+		fuse_reply_buf(req, data, (size_t)n);
+}
+
+void xtsfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t room)
+{
+	char *data = xtsfs_reply_buffer();
+	size_t most = room < XTSFS_REPLY_BYTES ? room : XTSFS_REPLY_BYTES;
+
+	reply_xattr(req,
+		    data ? xtsfs_getxattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), name, data, most) : -ENOMEM,
+		    data, room);
+}
+
+void xtsfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t room)
+{
+	char *data = xtsfs_reply_buffer();
+	size_t most = room < XTSFS_REPLY_BYTES ? room : XTSFS_REPLY_BYTES;
+
+	reply_xattr(req, data ? xtsfs_listxattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), data, most) : -ENOMEM,
+		    data, room);
+}
+
+void xtsfs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t bytes, int flags)
+{
+	xtsfs_reply_status(req,
+			   xtsfs_setxattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), name, value, bytes, flags));
+}
+
+void xtsfs_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	xtsfs_reply_status(req, xtsfs_removexattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), name));
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests about open files.
+ */
+#include "fuse/ops.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+static bool for_write(const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* The kernel's cached pages stay true: nobody else writes the volume. */
+static void fill(struct fuse_file_info *fi)
+{
+	fi->keep_cache = 1;
+}
+
+void xtsfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct xtsfs_volume *volume = xtsfs_req_volume(req);
+	struct xtsfs_cred cred = xtsfs_req_cred(req);
+	struct fuse_entry_param entry;
+	struct xtsfs_node *node;
+	struct stat st;
+	int r = xtsfs_create(volume, xtsfs_req_node(req, parent), name, mode, fi->flags & O_EXCL, &cred, &node, &st);
+
+	if (r == 0) {
+		r = xtsfs_open(volume, node, for_write(fi));
+		if (r < 0)
+			xtsfs_forget(volume, node, 1);
+	}
+	if (r < 0) {
+		xtsfs_reply_status(req, r);
+		return;
+	}
+	fill(fi);
+	entry = xtsfs_entry(volume, node, &st);
+	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
+		xtsfs_release(volume, node);
+		xtsfs_forget(volume, node, 1);
+	}
+}
+
+void xtsfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct xtsfs_volume *volume = xtsfs_req_volume(req);
+	struct xtsfs_node *node = xtsfs_req_node(req, ino);
+	int r = xtsfs_open(volume, node, for_write(fi));
+
+	if (r < 0) {
+		xtsfs_reply_status(req, r);
+		return;
+	}
+	fill(fi);
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		xtsfs_release(volume, node);
+}
+
+void xtsfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)fi;
+	xtsfs_release(xtsfs_req_volume(req), xtsfs_req_node(req, ino));
+	fuse_reply_err(req, 0);
+}
+
+void xtsfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t offset, struct fuse_file_info *fi)
+{
+	char *data = xtsfs_reply_buffer();
+	ssize_t n;
+
+	(void)fi;
+	if (bytes > XTSFS_REPLY_BYTES)
+		bytes = XTSFS_REPLY_BYTES;
+	n = data ? xtsfs_read(xtsfs_req_volume(req), xtsfs_req_node(req, ino), data, bytes, (uint64_t)offset) : -ENOMEM;
+	if (n < 0)
+		xtsfs_reply_status(req, (int)n);
+	else
+		fuse_reply_buf(req, data, (size_t)n);
+}
+
+void xtsfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t bytes, off_t offset,
+		    struct fuse_file_info *fi)
+{
+	struct xtsfs_volume *volume = xtsfs_req_volume(req);
+	struct xtsfs_node *node = xtsfs_req_node(req, ino);
+	ssize_t n = xtsfs_write(volume, node, data, bytes, (uint64_t)offset);
+
+	/* The kernel does not look at a short count when it writes its cache back: the error must come out. */
+	if (n > 0 && (size_t)n < bytes && fi->writepage) {
+		ssize_t rest = xtsfs_write(volume, node, data + n, bytes - (size_t)n, (uint64_t)offset + (size_t)n);
+
+		n = rest < 0 ? rest : rest + n < (ssize_t)bytes ? -ENOSPC : rest + n;
+	}
+	if (n < 0)
+		xtsfs_reply_status(req, (int)n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+void xtsfs_op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+	(void)fi;
+	xtsfs_reply_status(req, xtsfs_fsync(xtsfs_req_volume(req), xtsfs_req_node(req, ino), data_only));
+}
+
+void xtsfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t bytes, struct fuse_file_info *fi)
+{
+	(void)fi;
+	xtsfs_reply_status(req, xtsfs_fallocate(xtsfs_req_volume(req), xtsfs_req_node(req, ino), mode, (uint64_t)offset,
+						(uint64_t)bytes));
+}
+
+void xtsfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+	int64_t at = xtsfs_seek(xtsfs_req_volume(req), xtsfs_req_node(req, ino), (uint64_t)offset, whence);
+
+	(void)fi;
+	if (at < 0)
+		xtsfs_reply_status(req, (int)at);
+	else
+		fuse_reply_lseek(req, at);
+}

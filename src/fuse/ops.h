@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The FUSE adapter: requests in, core calls, replies out. Nothing is decided here that the core could decide.
+ *
+ * Layer:   fuse, internal.
+ * Threads: the session's threads. Nothing is held while replying; a reply may be the last use of a node.
+ */
+#ifndef XTSFS_FUSE_OPS_H
+#define XTSFS_FUSE_OPS_H
+
+#define FUSE_USE_VERSION 312
+
+#include "core/fs.h"
+
+#include <fuse_lowlevel.h>
+
+/* One writer owns the volume, so what the kernel knows stays true. */
+#define XTSFS_TIMEOUT_S 3600.0
+
+extern const struct fuse_lowlevel_ops xtsfs_fuse_ops;
+
+static inline struct xtsfs_volume *xtsfs_req_volume(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline struct xtsfs_node *xtsfs_req_node(fuse_req_t req, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? xtsfs_root(xtsfs_req_volume(req)) : (struct xtsfs_node *)(uintptr_t)ino;
+}
+
+static inline struct xtsfs_cred xtsfs_req_cred(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct xtsfs_cred){.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask};
+}
+
+/* The errno that a reply carries: what ext4 could give. */
+int xtsfs_reply_errno(int error);
+void xtsfs_reply_status(fuse_req_t req, int error);
+/* An entry with the reference it carries, or the error; -ENOENT as a negative entry if @negative. */
+void xtsfs_reply_entry(fuse_req_t req, int error, struct xtsfs_node *node, const struct stat *st, bool negative);
+struct fuse_entry_param xtsfs_entry(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st);
+
+/* ops-dir.c */
+void xtsfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void xtsfs_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count);
+void xtsfs_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *list);
+void xtsfs_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void xtsfs_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void xtsfs_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void xtsfs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name);
+void xtsfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void xtsfs_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void xtsfs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
+		     unsigned flags);
+void xtsfs_op_readlink(fuse_req_t req, fuse_ino_t ino);
+void xtsfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void xtsfs_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void xtsfs_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t position, struct fuse_file_info *fi);
+void xtsfs_op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t position, struct fuse_file_info *fi);
+void xtsfs_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
+
+/* ops-file.c */
+void xtsfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void xtsfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void xtsfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void xtsfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t offset, struct fuse_file_info *fi);
+void xtsfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t bytes, off_t offset,
+		    struct fuse_file_info *fi);
+void xtsfs_op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
+void xtsfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t bytes, struct fuse_file_info *fi);
+void xtsfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
+
+/* ops-attr.c */
+void xtsfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void xtsfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void xtsfs_op_statfs(fuse_req_t req, fuse_ino_t ino);
+void xtsfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t room);
+void xtsfs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t bytes, int flags);
+void xtsfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t room);
+void xtsfs_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/** This thread's buffer for replies, XTSFS_REPLY_BYTES, page-aligned; NULL without memory. */
+#define XTSFS_REPLY_BYTES (1U << 20)
+char *xtsfs_reply_buffer(void);
+
+#endif

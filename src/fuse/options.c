@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Options, as mount(8), fstab and people give them.
+ *
+ *     xtsfs [-f] [-d] [-o OPTION[,OPTION…]]… SOURCE MOUNTPOINT
+ *
+ * mount(8) calls a helper with "SOURCE MOUNTPOINT [-sfnv] [-o …]". A comma inside a value is written "\,", as libfuse
+ * and libmount do. What only mount, systemd or people read from fstab (noauto, x-…, comment=…) is passed over; what the
+ * kernel does for any filesystem (nosuid, noexec, …) goes to it; the rest must be known.
+ */
+#include "fuse/options.h"
+
+#include "base/cleanup.h"
+#include "base/parse.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char *const for_others[] = {"noauto",
+					 "auto",
+					 "user",
+					 "users",
+					 "nouser",
+					 "owner",
+					 "group",
+					 "nofail",
+					 "_netdev",
+					 "defaults",
+					 "default_permissions",
+					 "async",
+					 "loud",
+					 "silent"};
+static const char *const for_kernel[] = {
+	"suid",	       "nosuid",   "dev",	 "nodev",    "exec",	   "noexec",   "sync",
+	"dirsync",     "atime",	   "noatime",	 "diratime", "nodiratime", "relatime", "norelatime",
+	"strictatime", "lazytime", "nolazytime", "mand",     "nomand",	   "iversion", "noiversion"};
+
+static bool is_in(const char *word, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(word, list[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool starts(const char *word, const char *prefix)
+{
+	return strncmp(word, prefix, strlen(prefix)) == 0;
+}
+
+static int add_mount_flag(struct xtsfs_options *options, const char *flag)
+{
+	char *longer;
+
+	if (asprintf(&longer, "%s%s%s", options->mount_flags ? options->mount_flags : "",
+		     options->mount_flags ? "," : "", flag) < 0)
+		return -ENOMEM;
+	free(options->mount_flags);
+	options->mount_flags = longer;
+	return 0;
+}
+
+static int set_string(char **place, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*place);
+	*place = copy;
+	return 0;
+}
+
+static int set_const_string(const char **place, const char *value)
+{
+	char *copy = NULL;
+	int r = set_string(&copy, value);
+
+	if (r == 0) {
+		free((char *)(uintptr_t)*place);
+		*place = copy;
+	}
+	return r;
+}
+
+/* One of ours with a value. 1 if it is none of them. */
+static int set_value(struct xtsfs_options *options, const char *name, const char *value)
+{
+	uint64_t number;
+	int r = 0;
+
+	if (strcmp(name, "passfile") == 0)
+		return set_const_string(&options->passphrase.passfile, value);
+	if (strcmp(name, "passcmd") == 0)
+		return set_const_string(&options->passphrase.passcmd, value);
+	if (strcmp(name, "keyfile") == 0)
+		return set_const_string(&options->passphrase.keyfile, value);
+	if (strcmp(name, "pidfile") == 0)
+		return set_string(&options->pidfile, value);
+	if (strcmp(name, "fsname") == 0)
+		return set_string(&options->fsname, value);
+	if (strcmp(name, "engine") == 0)
+		return xtsfs_engine_parse(value, &options->engine);
+	if (strcmp(name, "log_level") == 0)
+		return xtsfs_log_parse_level(value, &options->log_level);
+	if (strcmp(name, "passfd") == 0) {
+		r = xtsfs_parse_u64(value, 0, INT_MAX, &number);
+		options->passphrase.passfd = r == 0 ? (int)number : -1;
+	} else if (strcmp(name, "slot") == 0) {
+		r = xtsfs_parse_u64(value, 0, 15, &number);
+		options->slot = r == 0 ? (int)number : -1;
+	} else if (strcmp(name, "threads") == 0) {
+		r = xtsfs_parse_u64(value, 1, 256, &number);
+		options->threads = r == 0 ? (unsigned)number : 0;
+	} else {
+		return 1;
+	}
+	return r;
+}
+
+static bool set_flag(struct xtsfs_options *options, const char *name)
+{
+	if (strcmp(name, "ro") == 0)
+		options->read_only = true;
+	else if (strcmp(name, "rw") == 0)
+		options->read_only = false;
+	else if (strcmp(name, "salvage") == 0)
+		options->salvage = options->read_only = true;
+	else if (strcmp(name, "allow_other") == 0)
+		options->allow_other = true;
+	else if (strcmp(name, "allow_swap") == 0)
+		options->allow_swap = true;
+	else if (strcmp(name, "log_names") == 0)
+		options->log_names = true;
+	else if (strcmp(name, "nonempty") != 0)
+		return false;
+	return true;
+}
+
+static int set_option(struct xtsfs_options *options, char *word, char *ret_problem, size_t problem_bytes)
+{
+	char *value = strchr(word, '=');
+	int r;
+
+	if (!*word || is_in(word, for_others, sizeof(for_others) / sizeof(for_others[0])) || starts(word, "x-") ||
+	    starts(word, "X-") || starts(word, "comment=") || starts(word, "user="))
+		return 0;
+	if (is_in(word, for_kernel, sizeof(for_kernel) / sizeof(for_kernel[0])))
+		return add_mount_flag(options, word);
+	if (!value) {
+		if (set_flag(options, word))
+			return 0;
+		snprintf(ret_problem, problem_bytes, "unknown option '%s', or it lacks a value; see --help", word);
+		return -EINVAL;
+	}
+	*value++ = '\0';
+	r = set_value(options, word, value);
+	if (r == 1)
+		snprintf(ret_problem, problem_bytes, "unknown option '%s'; see --help", word);
+	else if (r < 0 && r != -ENOMEM)
+		snprintf(ret_problem, problem_bytes, "option %s: '%s' is not a possible value; see --help", word,
+			 value);
+	return r == 1 ? -EINVAL : r;
+}
+
+/* Splits at commas that have no backslash before them, and takes backslashes away, in place. */
+static int set_options(struct xtsfs_options *options, char *list, char *ret_problem, size_t problem_bytes)
+{
+	char *read = list, *write = list, *word = list;
+
+	for (;; read++) {
+		if (*read == '\\' && read[1]) {
+			*write++ = *++read;
+		} else if (*read == ',' || *read == '\0') {
+			bool end = *read == '\0';
+			int r;
+
+			*write++ = '\0';
+			r = set_option(options, word, ret_problem, problem_bytes);
+			if (r < 0 || end)
+				return r;
+			word = write;
+		} else {
+			*write++ = *read;
+		}
+	}
+}
+
+static int absolute(const char *path, bool must_be_directory, char **ret_path, char *ret_problem, size_t problem_bytes)
+{
+	char *real = realpath(path, NULL);
+	struct stat st;
+
+	if (!real || (must_be_directory && stat(real, &st) == 0 && !S_ISDIR(st.st_mode))) {
+		int r = real ? -ENOTDIR : -errno;
+
+		snprintf(ret_problem, problem_bytes, "cannot use '%s': %s", path, xtsfs_strerror(r));
+		free(real);
+		return r;
+	}
+	*ret_path = real;
+	return 0;
+}
+
+static int parse_arguments(int argc, char **argv, struct xtsfs_options *options, const char *positional[2],
+			   char *ret_problem, size_t problem_bytes)
+{
+	unsigned count = 0;
+	bool only_positional = false;
+
+	for (int i = 1; i < argc; i++) {
+		const char *arg = argv[i];
+
+		if (only_positional || arg[0] != '-' || !arg[1]) {
+			if (count == 2) {
+				snprintf(ret_problem, problem_bytes, "too many arguments: '%s'; see --help", arg);
+				return -EINVAL;
+			}
+			positional[count++] = arg;
+		} else if (strcmp(arg, "--") == 0) {
+			only_positional = true;
+		} else if (strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0) {
+			options->help = true;
+		} else if (strcmp(arg, "-V") == 0 || strcmp(arg, "--version") == 0) {
+			options->version = true;
+		} else if (strcmp(arg, "-f") == 0 && !options->mount_helper) {
+			options->foreground = true;
+		} else if (strcmp(arg, "-d") == 0) {
+			options->foreground = options->fuse_debug = true;
+		} else if (options->mount_helper && strspn(arg + 1, "sfnvw") == strlen(arg + 1)) {
+			continue; /* mount(8)'s flags for helpers */
+		} else if (strcmp(arg, "-r") == 0) {
+			options->read_only = true;
+		} else if (strcmp(arg, "-t") == 0 && i + 1 < argc) {
+			i++;
+		} else if (strncmp(arg, "-o", 2) == 0) {
+			const char *list = arg[2] ? arg + 2 : i + 1 < argc ? argv[++i] : NULL;
+			xtsfs_auto_free char *copy = list ? strdup(list) : NULL;
+			int r;
+
+			if (!list) {
+				snprintf(ret_problem, problem_bytes, "-o needs options; see --help");
+				return -EINVAL;
+			}
+			r = copy ? set_options(options, copy, ret_problem, problem_bytes) : -ENOMEM;
+			if (r < 0)
+				return r;
+		} else {
+			snprintf(ret_problem, problem_bytes, "unknown argument '%s'; see --help", arg);
+			return -EINVAL;
+		}
+	}
+	if (!options->help && !options->version && count < 2) {
+		snprintf(ret_problem, problem_bytes, "SOURCE and MOUNTPOINT are needed; see --help");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options, char *ret_problem,
+			size_t problem_bytes)
+{
+	const char *program = argc > 0 ? strrchr(argv[0], '/') : NULL, *positional[2] = {NULL, NULL};
+	struct xtsfs_options *options = ret_options;
+	int r;
+
+	ret_problem[0] = '\0';
+	*options = (struct xtsfs_options){.passphrase = XTSFS_SOURCE_NONE, .slot = -1, .log_level = XTSFS_LOG_NOTICE};
+	program = program ? program + 1 : argc > 0 ? argv[0] : "";
+	options->mount_helper = starts(program, "mount.");
+	r = parse_arguments(argc, argv, options, positional, ret_problem, problem_bytes);
+	if (r < 0 || options->help || options->version)
+		return r;
+	if (xtsfs_source_count(&options->passphrase) > 1) {
+		snprintf(ret_problem, problem_bytes, "passfile, passfd, passcmd and keyfile exclude each other");
+		return -EINVAL;
+	}
+	r = absolute(positional[0], true, &options->source, ret_problem, problem_bytes);
+	if (r == 0)
+		r = absolute(positional[1], true, &options->mountpoint, ret_problem, problem_bytes);
+	if (r < 0)
+		return r;
+	size_t bytes = strlen(options->source);
+
+	if (strncmp(options->mountpoint, options->source, bytes) == 0 &&
+	    (options->mountpoint[bytes] == '/' || options->mountpoint[bytes] == '\0' || bytes == 1)) {
+		snprintf(ret_problem, problem_bytes,
+			 "the mount point '%s' is inside the volume's directory; use another", options->mountpoint);
+		return -EINVAL;
+	}
+	return options->fsname ? 0 : set_string(&options->fsname, options->source);
+}
+
+void xtsfs_options_done(struct xtsfs_options *options)
+{
+	free((char *)(uintptr_t)options->passphrase.passfile);
+	free((char *)(uintptr_t)options->passphrase.passcmd);
+	free((char *)(uintptr_t)options->passphrase.keyfile);
+	free(options->source);
+	free(options->mountpoint);
+	free(options->pidfile);
+	free(options->fsname);
+	free(options->mount_flags);
+	*options = (struct xtsfs_options){.passphrase = XTSFS_SOURCE_NONE};
+}
+
+void xtsfs_options_help(const char *program)
+{
+	static const struct {
+		const char *name, *argument, *help;
+	} list[] = {
+#define ROW(name, argument, help) {name, argument, help},
+		XTSFS_OPTIONS(ROW)
+#undef ROW
+	};
+
+	printf("Usage: %s [-f] [-o OPTION[,OPTION...]] SOURCE MOUNTPOINT\n"
+	       "Mount the encrypted directory SOURCE, made with xtsfsctl init, at MOUNTPOINT.\n"
+	       "Unmount with umount or fusermount3 -u.\n\n"
+	       "  -f, -d         stay in the foreground; -d also shows every request\n"
+	       "  -r             the same as -o ro\n"
+	       "  -h, --help     this text\n"
+	       "  -V, --version  the version\n\nOptions for -o:\n",
+	       program);
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "%s%s%s", list[i].name, list[i].argument ? "=" : "",
+			 list[i].argument ? list[i].argument : "");
+		printf("  %-24s %s\n", left, list[i].help);
+	}
+	printf("\nThe options of mount(8) for any filesystem (nosuid, noexec, noatime, ...) and those that are only "
+	       "for\n"
+	       "fstab (noauto, nofail, _netdev, x-systemd...) may be given too.\n"
+	       "Without a source for it the passphrase is asked for at the terminal.\n");
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line and mount options of xtsfs: one list from which the parser, --help and the check against the manual
+ * are made.
+ *
+ * Layer:   fuse.
+ */
+#ifndef XTSFS_FUSE_OPTIONS_H
+#define XTSFS_FUSE_OPTIONS_H
+
+#include "base/log.h"
+#include "base/passphrase.h"
+#include "crypto/engine.h"
+
+#include <stdbool.h>
+
+/* name, argument (NULL: a flag), help */
+#define XTSFS_OPTIONS(X)                                                                                             \
+	X("passfile", "FILE", "read the passphrase from FILE, less one line feed at its end; '-' is standard input") \
+	X("passfd", "N", "read the passphrase from the open descriptor N")                                           \
+	X("passcmd", "COMMAND", "the passphrase is what COMMAND (run by /bin/sh) writes")                            \
+	X("keyfile", "FILE", "use the bytes of FILE instead of a passphrase")                                        \
+	X("slot", "N", "try keyslot N only")                                                                         \
+	X("engine", "auto|kernel|user", "who encrypts: the kernel crypto API or this process (default: auto)")       \
+	X("threads", "N", "threads that serve requests (default: 4, or the processors if more)")                     \
+	X("ro", NULL, "mount read-only; several readers may have the volume at once")                                \
+	X("rw", NULL, "mount for reading and writing (the default)")                                                 \
+	X("salvage", NULL, "mount read-only and give out what decrypts, authentic or not")                           \
+	X("allow_other", NULL, "other users may use the mount; as root, files belong to who makes them")             \
+	X("nonempty", NULL, "accepted; a mount point may hold files, which are covered while mounted")               \
+	X("allow_swap", NULL, "go on where memory for keys cannot be locked")                                        \
+	X("log_level", "LEVEL", "error, warning, notice (the default), info or debug")                               \
+	X("log_names", NULL, "messages about damaged files may name them in plain")                                  \
+	X("pidfile", "FILE", "write the daemon's process id to FILE once the mount is usable")                       \
+	X("fsname", "NAME", "the source shown in /proc/mounts (default: the volume's directory)")
+
+struct xtsfs_options {
+	char *source;	  /* absolute */
+	char *mountpoint; /* absolute */
+	bool foreground, help, version;
+	bool mount_helper; /* called as mount.xtsfs and the like: mount(8)'s exit codes */
+	struct xtsfs_source passphrase;
+	int slot; /* -1: any */
+	enum xtsfs_engine_choice engine;
+	unsigned threads; /* 0: default */
+	bool read_only, salvage, allow_other, allow_swap, log_names, fuse_debug;
+	enum xtsfs_log_level log_level;
+	char *pidfile;
+	char *fsname;
+	char *mount_flags; /* for the kernel: "nosuid,noexec,…", or NULL */
+};
+
+/**
+ * Parse everything. Returns 0, or -EINVAL (-ENOMEM) with a sentence in @ret_problem: an unknown option is named.
+ * The caller frees with xtsfs_options_done() in both cases.
+ */
+int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options, char *ret_problem,
+			size_t problem_bytes);
+void xtsfs_options_done(struct xtsfs_options *options);
+void xtsfs_options_help(const char *program);
+
+#endif

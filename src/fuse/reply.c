@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Replies: errors, entries, and the buffer a thread answers reads from.
+ */
+#include "fuse/ops.h"
+
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+int xtsfs_reply_errno(int error)
+{
+	switch (-error) {
+	case XTSFS_EAUTH:
+		return EIO; /* EBADMSG is for people who know tags */
+	case XTSFS_EFEATURE:
+		return EIO;
+	case ENOSYS:
+		return EOPNOTSUPP; /* ENOSYS would switch the operation off for the whole mount */
+	default:
+		return -error;
+	}
+}
+
+void xtsfs_reply_status(fuse_req_t req, int error)
+{
+	fuse_reply_err(req, error < 0 ? xtsfs_reply_errno(error) : 0);
+}
+
+struct fuse_entry_param xtsfs_entry(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st)
+{
+	struct fuse_entry_param entry = {.attr_timeout = XTSFS_TIMEOUT_S, .entry_timeout = XTSFS_TIMEOUT_S};
+
+	entry.ino = node == xtsfs_root(volume) ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+	entry.attr = *st;
+	return entry;
+}
+
+void xtsfs_reply_entry(fuse_req_t req, int error, struct xtsfs_node *node, const struct stat *st, bool negative)
+{
+	struct xtsfs_volume *volume = xtsfs_req_volume(req);
+	struct fuse_entry_param entry;
+
+	if (error == -ENOENT && negative) {
+		memset(&entry, 0, sizeof(entry));
+		entry.entry_timeout = XTSFS_TIMEOUT_S;
+		fuse_reply_entry(req, &entry);
+		return;
+	}
+	if (error < 0) {
+		xtsfs_reply_status(req, error);
+		return;
+	}
+	entry = xtsfs_entry(volume, node, st);
+	if (fuse_reply_entry(req, &entry) == -ENOENT)
+		xtsfs_forget(volume, node, 1); /* the request was given up: the kernel has no reference */
+}
+
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+static int buffer_error;
+
+static void buffer_free(void *buffer)
+{
+	explicit_bzero(buffer, XTSFS_REPLY_BYTES);
+	free(buffer);
+}
+
+static void buffer_init(void)
+{
+	buffer_error = pthread_key_create(&buffer_key, buffer_free);
+}
+
+char *xtsfs_reply_buffer(void)
+{
+	void *buffer;
+
+	pthread_once(&buffer_once, buffer_init);
+	if (buffer_error)
+		return NULL;
+	buffer = pthread_getspecific(buffer_key);
+	if (!buffer && posix_memalign(&buffer, 4096, XTSFS_REPLY_BYTES) == 0 &&
+	    pthread_setspecific(buffer_key, buffer) != 0) {
+		free(buffer);
+		buffer = NULL;
+	}
+	return buffer;
+}

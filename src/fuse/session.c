@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is asked of the kernel at the start, and why:
+ *
+ * - writeback cache: small writes are gathered in whole pages, which for us are whole sectors; the kernel owns size and
+ * times meanwhile.
+ * - POSIX ACLs and default_permissions: the kernel checks permissions as for a local filesystem, and passes the umask
+ * on.
+ * - no automatic invalidation, long timeouts: one writer has the volume.
+ * - requests of 1 MiB; readdirplus where it pays; symlink targets cached.
+ * - FLUSH is not implemented, so the kernel stops sending it; write errors still come out at close, from its own
+ * write-back.
+ */
+#include "fuse/session.h"
+
+#include "fuse/ops.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct xtsfs_session {
+	struct fuse_session *se;
+	bool mounted, signals;
+};
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	static const unsigned wanted[] = {FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_POSIX_ACL,	       FUSE_CAP_DONT_MASK,
+					  FUSE_CAP_READDIRPLUS,	    FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS,
+					  FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_ASYNC_READ,       FUSE_CAP_ASYNC_DIO};
+	static const unsigned unwanted[] = {FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_SPLICE_READ,
+					    FUSE_CAP_SPLICE_WRITE,    FUSE_CAP_SPLICE_MOVE,
+					    FUSE_CAP_ATOMIC_O_TRUNC,  FUSE_CAP_HANDLE_KILLPRIV};
+
+	(void)userdata;
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		if (conn->capable & wanted[i])
+			conn->want |= wanted[i];
+	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
+		conn->want &= ~unwanted[i];
+	conn->max_write = XTSFS_REPLY_BYTES;
+	conn->max_readahead = XTSFS_REPLY_BYTES;
+	conn->max_background = 64;
+	conn->congestion_threshold = 48;
+	conn->time_gran = 1;
+}
+
+const struct fuse_lowlevel_ops xtsfs_fuse_ops = {
+	.init = op_init,
+	.lookup = xtsfs_op_lookup,
+	.forget = xtsfs_op_forget,
+	.forget_multi = xtsfs_op_forget_multi,
+	.getattr = xtsfs_op_getattr,
+	.setattr = xtsfs_op_setattr,
+	.readlink = xtsfs_op_readlink,
+	.mknod = xtsfs_op_mknod,
+	.mkdir = xtsfs_op_mkdir,
+	.unlink = xtsfs_op_unlink,
+	.rmdir = xtsfs_op_rmdir,
+	.symlink = xtsfs_op_symlink,
+	.rename = xtsfs_op_rename,
+	.link = xtsfs_op_link,
+	.create = xtsfs_op_create,
+	.open = xtsfs_op_open,
+	.read = xtsfs_op_read,
+	.write = xtsfs_op_write,
+	.release = xtsfs_op_release,
+	.fsync = xtsfs_op_fsync,
+	.opendir = xtsfs_op_opendir,
+	.readdir = xtsfs_op_readdir,
+	.readdirplus = xtsfs_op_readdirplus,
+	.releasedir = xtsfs_op_releasedir,
+	.fsyncdir = xtsfs_op_fsyncdir,
+	.statfs = xtsfs_op_statfs,
+	.setxattr = xtsfs_op_setxattr,
+	.getxattr = xtsfs_op_getxattr,
+	.listxattr = xtsfs_op_listxattr,
+	.removexattr = xtsfs_op_removexattr,
+	.fallocate = xtsfs_op_fallocate,
+	.lseek = xtsfs_op_lseek,
+};
+
+/* "-o" and one option, with commas and backslashes of its value escaped as libfuse wants it. */
+static int add_option(struct fuse_args *args, const char *name, const char *value)
+{
+	char *options = NULL, *text;
+	int r;
+
+	if (asprintf(&text, "%s%s%s", name, value ? "=" : "", value ? value : "") < 0)
+		return -ENOMEM;
+	r = fuse_opt_add_opt_escaped(&options, text);
+	if (r == 0)
+		r = fuse_opt_add_arg(args, "-o");
+	if (r == 0)
+		r = fuse_opt_add_arg(args, options);
+	free(options);
+	free(text);
+	return r < 0 ? -ENOMEM : 0;
+}
+
+static int make_args(const struct xtsfs_options *options, struct fuse_args *args)
+{
+	int r = fuse_opt_add_arg(args, "xtsfs") < 0 ? -ENOMEM : 0;
+
+	if (r == 0)
+		r = add_option(args, "fsname", options->fsname);
+	if (r == 0)
+		r = add_option(args, "subtype", "xtsfs");
+	if (r == 0)
+		r = add_option(args, "default_permissions", NULL);
+	if (r == 0 && options->allow_other)
+		r = add_option(args, "allow_other", NULL);
+	if (r == 0 && options->read_only)
+		r = add_option(args, "ro", NULL);
+	if (r == 0 && options->mount_flags)
+		r = fuse_opt_add_arg(args, "-o") < 0 || fuse_opt_add_arg(args, options->mount_flags) < 0 ? -ENOMEM : 0;
+	if (r == 0 && options->fuse_debug)
+		r = fuse_opt_add_arg(args, "-d") < 0 ? -ENOMEM : 0;
+	return r;
+}
+
+int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *volume,
+		      struct xtsfs_session **ret_session)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct xtsfs_session *session = calloc(1, sizeof(*session));
+	int r = session ? make_args(options, &args) : -ENOMEM;
+
+	if (r == 0) {
+		session->se = fuse_session_new(&args, &xtsfs_fuse_ops, sizeof(xtsfs_fuse_ops), volume);
+		r = session->se ? 0 : -EIO;
+	}
+	if (r == 0) {
+		/* libfuse leaves alone what is not the default: SIGHUP is harmless. */
+		signal(SIGHUP, SIG_IGN);
+		r = fuse_set_signal_handlers(session->se) == 0 ? 0 : -EIO;
+		session->signals = r == 0;
+	}
+	if (r == 0) {
+		r = fuse_session_mount(session->se, options->mountpoint) == 0 ? 0 : -EIO;
+		session->mounted = r == 0;
+	}
+	fuse_opt_free_args(&args);
+	if (r < 0) {
+		xtsfs_session_free(session);
+		return r;
+	}
+	*ret_session = session;
+	return 0;
+}
+
+int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int r;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_clone_fd(config, 0);
+	fuse_loop_cfg_set_max_threads(config, threads);
+	fuse_loop_cfg_set_idle_threads(config, threads);
+	r = fuse_session_loop_mt(session->se, config);
+	fuse_loop_cfg_destroy(config);
+	return r < 0 ? r : 0; /* a positive value is the signal that ended it */
+}
+
+void xtsfs_session_free(struct xtsfs_session *session)
+{
+	if (!session)
+		return;
+	if (session->mounted)
+		fuse_session_unmount(session->se);
+	if (session->signals)
+		fuse_remove_signal_handlers(session->se);
+	if (session->se)
+		fuse_session_destroy(session->se);
+	free(session);
+}

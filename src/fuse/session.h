@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The FUSE session: mounting, the loop over its threads, unmounting.
+ *
+ * Layer:   fuse.
+ * Threads: the main thread.
+ */
+#ifndef XTSFS_FUSE_SESSION_H
+#define XTSFS_FUSE_SESSION_H
+
+#include "core/volume.h"
+#include "fuse/options.h"
+
+struct xtsfs_session;
+
+/** Mount. 0, -EIO (libfuse or fusermount3 has said why on stderr), -ENOMEM. The volume is borrowed. */
+xtsfs_must_check int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *volume,
+				       struct xtsfs_session **ret_session);
+/** Serve until unmounted or SIGINT or SIGTERM. 0 or -errno. */
+xtsfs_must_check int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads);
+/** Unmounts if it is mounted. NULL is fine. */
+void xtsfs_session_free(struct xtsfs_session *session);
+
+#endif

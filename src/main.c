@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * xtsfs: parse, unlock, open the volume, mount, serve, close.
+ */
+#include "base/cleanup.h"
+#include "base/exit-codes.h"
+#include "base/log.h"
+#include "base/passphrase.h"
+#include "base/secret.h"
+#include "core/conf.h"
+#include "core/volume.h"
+#include "fuse/daemon.h"
+#include "fuse/options.h"
+#include "fuse/session.h"
+
+#include "format/ondisk.h"
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define PROMPT_TRIES 3
+
+/* From the passphrase to the volume key. An exit code. */
+static int unlock(const struct xtsfs_options *options, const struct xtsfs_conf *conf, struct xtsfs_secret **ret_key)
+{
+	bool asks = xtsfs_source_count(&options->passphrase) == 0;
+	char prompt[4200], problem[512];
+	int r = -XTSFS_EPASS;
+
+	snprintf(prompt, sizeof(prompt), "Passphrase for %s", options->source);
+	for (int tries = asks ? PROMPT_TRIES : 1; tries > 0 && r == -XTSFS_EPASS; tries--) {
+		xtsfs_auto_secret *secret = NULL;
+		struct xtsfs_unlock with = {.slot = options->slot};
+		bool is_keyfile;
+		int slot;
+
+		r = xtsfs_source_read(&options->passphrase, prompt, false, &secret, &is_keyfile, problem,
+				      sizeof(problem));
+		if (r < 0) {
+			xtsfs_error("%s", problem);
+			return XTSFS_EXIT_SOURCE;
+		}
+		if (is_keyfile)
+			with.keyfile = secret;
+		else
+			with.passphrase = secret;
+		r = xtsfs_conf_unlock(conf, &with, ret_key, &slot);
+		if (r == 0)
+			xtsfs_info("keyslot %d opened the volume", slot);
+		else if (r == -XTSFS_EPASS)
+			xtsfs_error("no keyslot of '%s' opens with this %s", options->source,
+				    is_keyfile ? "keyfile" : "passphrase");
+		else if (r == -XTSFS_EAUTH)
+			xtsfs_error("'%s/" XTSFS_NAME_CONF
+				    "' was edited: its HMAC does not verify; restore it from a header backup",
+				    options->source);
+		else
+			xtsfs_error("cannot unlock '%s': %s", options->source, xtsfs_strerror(r));
+	}
+	return r == -XTSFS_EAUTH ? XTSFS_EXIT_CONFIG : (int)xtsfs_exit_code(r);
+}
+
+static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **ret_store, struct xtsfs_conf **ret_conf)
+{
+	char problem[512] = "";
+	int r = xtsfs_store_posix_new(options->source, ret_store);
+
+	if (r < 0) {
+		xtsfs_error("cannot open '%s': %s", options->source, xtsfs_strerror(r));
+		return XTSFS_EXIT_NOT_VOLUME;
+	}
+	r = xtsfs_conf_load(*ret_store, XTSFS_NAME_CONF, ret_conf, problem, sizeof(problem));
+	if (r == -ENOENT) {
+		xtsfs_error("'%s' is not an xtsfs volume: it has no " XTSFS_NAME_CONF "; make one with xtsfsctl init",
+			    options->source);
+		return XTSFS_EXIT_NOT_VOLUME;
+	}
+	if (r < 0) {
+		xtsfs_error("'%s/" XTSFS_NAME_CONF "': %s", options->source, problem[0] ? problem : xtsfs_strerror(r));
+		return r == -XTSFS_EFEATURE   ? XTSFS_EXIT_FEATURE
+		       : r == -XTSFS_EDAMAGED ? XTSFS_EXIT_CONFIG
+					      : (int)xtsfs_exit_code(r);
+	}
+	return 0;
+}
+
+static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, struct xtsfs_volume *volume,
+		 unsigned threads)
+{
+	struct xtsfs_session *session;
+	int r = xtsfs_session_new(options, volume, &session);
+
+	if (r < 0) {
+		xtsfs_error("cannot mount at '%s'; the reason is above", options->mountpoint);
+		return XTSFS_EXIT_MOUNT;
+	}
+	r = options->pidfile ? xtsfs_daemon_pidfile(options->pidfile) : 0;
+	if (r < 0)
+		xtsfs_error("cannot write '%s': %s", options->pidfile, xtsfs_strerror(r));
+	if (r == 0) {
+		r = xtsfs_daemon_ready(daemon);
+		if (r < 0)
+			xtsfs_error("cannot go into the background: %s", xtsfs_strerror(r));
+	}
+	if (r == 0) {
+		r = xtsfs_session_loop(session, threads);
+		if (r < 0)
+			xtsfs_error("the mount at '%s' ended: %s", options->mountpoint, xtsfs_strerror(r));
+	}
+	xtsfs_session_free(session);
+	if (options->pidfile)
+		(void)unlink(options->pidfile);
+	return r < 0 ? XTSFS_EXIT_MOUNT : 0;
+}
+
+/* Everything from the config on, in the process that will serve. An exit code. */
+static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
+{
+	struct xtsfs_store *store = NULL;
+	struct xtsfs_conf *conf = NULL;
+	struct xtsfs_secret *key = NULL;
+	struct xtsfs_volume *volume;
+	char problem[512], holder[256], why[256];
+	struct xtsfs_volume_params params = {
+		.read_only = options->read_only, .salvage = options->salvage, .log_names = options->log_names};
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	int r, code;
+
+	params.threads = options->threads ? options->threads : processors > 4 ? (unsigned)processors : 4;
+	snprintf(holder, sizeof(holder), "xtsfs, process %ld, mounted at %.180s", (long)getpid(), options->mountpoint);
+	params.holder = holder;
+	code = load_conf(options, &store, &conf);
+	if (code == 0)
+		code = unlock(options, conf, &key);
+	if (code == 0) {
+		r = xtsfs_engine_choose(options->engine, &params.engine, why, sizeof(why));
+		if (r < 0) {
+			xtsfs_error("no engine: %s", why);
+			code = XTSFS_EXIT_ENGINE;
+		} else {
+			xtsfs_notice("%s engine: %s", params.engine->name, why);
+		}
+	}
+	if (code == 0) {
+		r = xtsfs_volume_open(store, conf->config, key, &params, &volume, problem, sizeof(problem));
+		key = xtsfs_secret_free(key);
+		if (r < 0) {
+			xtsfs_error("cannot open '%s': %s", options->source, problem[0] ? problem : xtsfs_strerror(r));
+			code = (int)xtsfs_exit_code(r);
+		} else {
+			r = xtsfs_volume_warm(volume);
+			if (r < 0)
+				xtsfs_warning("fewer crypto handles than threads: %s, going on with those there are",
+					      xtsfs_strerror(r));
+			code = serve(options, daemon, volume, params.threads);
+			r = xtsfs_volume_close(volume);
+			if (r < 0) {
+				xtsfs_error("closing '%s': %s; run xtsfsctl fsck", options->source, xtsfs_strerror(r));
+				code = XTSFS_EXIT_IO;
+			}
+		}
+	}
+	xtsfs_secret_free(key);
+	xtsfs_conf_free(conf);
+	xtsfs_store_free(store);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct xtsfs_daemon daemon = {.report_fd = -1};
+	struct xtsfs_options options;
+	char problem[4400];
+	int r, code;
+
+	xtsfs_log_init("xtsfs");
+	umask(0);
+	r = xtsfs_process_harden();
+	if (r < 0)
+		xtsfs_warning("cannot keep keys out of core dumps: %s, going on", xtsfs_strerror(r));
+	r = xtsfs_options_parse(argc, argv, &options, problem, sizeof(problem));
+	if (r < 0) {
+		xtsfs_error("%s", problem[0] ? problem : xtsfs_strerror(r));
+		code = r == -EINVAL ? XTSFS_EXIT_USAGE : XTSFS_EXIT_NOT_VOLUME;
+	} else if (options.help) {
+		xtsfs_options_help("xtsfs");
+		code = 0;
+	} else if (options.version) {
+		printf("xtsfs %s\n", XTSFS_VERSION);
+		code = 0;
+	} else {
+		xtsfs_log_set_level(options.log_level);
+		xtsfs_secret_allow_swap(options.allow_swap);
+		r = options.foreground ? 0 : xtsfs_daemon_begin(&daemon);
+		if (r < 0)
+			xtsfs_error("cannot fork: %s", xtsfs_strerror(r));
+		code = r < 0 ? XTSFS_EXIT_OTHER : run(&options, &daemon);
+	}
+	if (options.mount_helper)
+		code = (int)xtsfs_exit_code_mount((enum xtsfs_exit)code);
+	xtsfs_options_done(&options);
+	return code;
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The posix store: a directory of this machine, through the *at() system calls.
+ *
+ * Attributes by name of objects that must not be opened (symlinks, devices, fifos) go through an O_PATH descriptor and
+ * /proc/self/fd, or through the AT_SYMLINK_NOFOLLOW form where there is one, so that a symlink swapped in by somebody
+ * else is never followed.
+ */
+#include "store/posix.h"
+
+#include "base/cleanup.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+
+/* "/proc/self/fd/N" */
+struct proc_path {
+	char text[40];
+};
+
+static struct proc_path proc_path(int fd)
+{
+	struct proc_path path;
+
+	snprintf(path.text, sizeof(path.text), "/proc/self/fd/%d", fd);
+	return path;
+}
+
+static int path_fd(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void posix_free(struct xtsfs_store *store)
+{
+	if (store->root >= 0)
+		close(store->root);
+	free(store);
+}
+
+static void posix_close(struct xtsfs_store *store, int handle)
+{
+	(void)store;
+	close(handle);
+}
+
+static ssize_t posix_preadv(struct xtsfs_store *store, int handle, const struct iovec *iov, int count, uint64_t offset)
+{
+	ssize_t n;
+
+	(void)store;
+	do
+		n = preadv(handle, iov, count, (off_t)offset);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t posix_pwritev(struct xtsfs_store *store, int handle, const struct iovec *iov, int count, uint64_t offset)
+{
+	ssize_t n;
+
+	(void)store;
+	do
+		n = pwritev(handle, iov, count, (off_t)offset);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+static int posix_truncate(struct xtsfs_store *store, int handle, uint64_t bytes)
+{
+	(void)store;
+	return ftruncate(handle, (off_t)bytes) < 0 ? -errno : 0;
+}
+
+static int store_fallocate(struct xtsfs_store *store, int handle, int mode, uint64_t offset, uint64_t bytes)
+{
+	(void)store;
+	return fallocate(handle, mode, (off_t)offset, (off_t)bytes) < 0 ? -errno : 0;
+}
+
+static int64_t posix_seek(struct xtsfs_store *store, int handle, uint64_t offset, int whence)
+{
+	off_t at = lseek(handle, (off_t)offset, whence);
+
+	(void)store;
+	return at < 0 ? -errno : at;
+}
+
+static int posix_sync(struct xtsfs_store *store, int handle, bool data_only)
+{
+	(void)store;
+	return (data_only ? fdatasync(handle) : fsync(handle)) < 0 ? -errno : 0;
+}
+
+static int posix_syncfs(struct xtsfs_store *store)
+{
+	return syncfs(store->root) < 0 ? -errno : 0;
+}
+
+static int posix_flock(struct xtsfs_store *store, int handle, int operation)
+{
+	(void)store;
+	return flock(handle, operation) < 0 ? -errno : 0;
+}
+
+static int posix_stat(struct xtsfs_store *store, int dir, const char *name, struct stat *ret_stat)
+{
+	(void)store;
+	return fstatat(dir, name, ret_stat, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+static int posix_fstat(struct xtsfs_store *store, int handle, struct stat *ret_stat)
+{
+	(void)store;
+	return fstat(handle, ret_stat) < 0 ? -errno : 0;
+}
+
+static int posix_statfs(struct xtsfs_store *store, struct statvfs *ret_statvfs)
+{
+	return fstatvfs(store->root, ret_statvfs) < 0 ? -errno : 0;
+}
+
+static int posix_link(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir, const char *new_name)
+{
+	(void)store;
+	return linkat(old_dir, old_name, new_dir, new_name, 0) < 0 ? -errno : 0;
+}
+
+static int posix_rename(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir, const char *new_name,
+			unsigned flags)
+{
+	(void)store;
+	return renameat2(old_dir, old_name, new_dir, new_name, flags) < 0 ? -errno : 0;
+}
+
+static int posix_unlink(struct xtsfs_store *store, int dir, const char *name, int flags)
+{
+	(void)store;
+	return unlinkat(dir, name, flags) < 0 ? -errno : 0;
+}
+
+static ssize_t posix_readlink(struct xtsfs_store *store, int dir, const char *name, char *ret_target, size_t room)
+{
+	ssize_t n = readlinkat(dir, name, ret_target, room);
+
+	(void)store;
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t posix_getdents(struct xtsfs_store *store, int handle, void *ret_records, size_t room)
+{
+	long n = syscall(SYS_getdents64, handle, ret_records, room);
+
+	(void)store;
+	return n < 0 ? -errno : n;
+}
+
+static int posix_seekdir(struct xtsfs_store *store, int handle, int64_t position)
+{
+	(void)store;
+	return lseek(handle, position, SEEK_SET) < 0 ? -errno : 0;
+}
+
+static int posix_chmod(struct xtsfs_store *store, int dir, const char *name, mode_t mode)
+{
+	(void)store;
+	if (!name && fchmod(dir, mode) == 0)
+		return 0;
+	if (!name) /* an O_PATH handle */
+		return errno == EBADF && chmod(proc_path(dir).text, mode) == 0 ? 0 : -errno;
+	xtsfs_auto_fd fd = path_fd(dir, name);
+	if (fd < 0)
+		return fd;
+	/* chmod of the /proc name of a symlink's O_PATH descriptor gives EOPNOTSUPP, which is what chmod of a symlink
+	 * gives. */
+	return chmod(proc_path(fd).text, mode) < 0 ? -errno : 0;
+}
+
+static int posix_chown(struct xtsfs_store *store, int dir, const char *name, uid_t uid, gid_t gid)
+{
+	(void)store;
+	return fchownat(dir, name ? name : "", uid, gid, AT_SYMLINK_NOFOLLOW | (name ? 0 : AT_EMPTY_PATH)) < 0 ? -errno
+													       : 0;
+}
+
+static int posix_utimens(struct xtsfs_store *store, int dir, const char *name, const struct timespec times[2])
+{
+	(void)store;
+	return utimensat(dir, name ? name : "", times, AT_SYMLINK_NOFOLLOW | (name ? 0 : AT_EMPTY_PATH)) < 0 ? -errno
+													     : 0;
+}
+
+/*
+ * Extended attributes: an O_PATH descriptor is good for the *xattr() calls only through /proc, and that follows its
+ * magic link to the very object, a symlink included only by the l*xattr() form with "dirfd path"; so symlinks go
+ * through /proc/self/fd/DIR/NAME with l*xattr().
+ */
+struct xattr_path {
+	char text[40 + 256];
+};
+
+static struct xattr_path xattr_path(int dir, const char *name)
+{
+	struct xattr_path path;
+
+	snprintf(path.text, sizeof(path.text), "/proc/self/fd/%d/%s", dir, name);
+	return path;
+}
+
+static ssize_t posix_getxattr(struct xtsfs_store *store, int dir, const char *name, const char *attr, void *ret_value,
+			      size_t room)
+{
+	ssize_t n;
+
+	(void)store;
+	if (name)
+		n = lgetxattr(xattr_path(dir, name).text, attr, ret_value, room);
+	else if ((n = fgetxattr(dir, attr, ret_value, room)) < 0 && errno == EBADF) /* an O_PATH handle */
+		n = getxattr(proc_path(dir).text, attr, ret_value, room);
+	return n < 0 ? -errno : n;
+}
+
+static int posix_setxattr(struct xtsfs_store *store, int dir, const char *name, const char *attr, const void *value,
+			  size_t bytes, int flags)
+{
+	int r;
+
+	(void)store;
+	if (name)
+		r = lsetxattr(xattr_path(dir, name).text, attr, value, bytes, flags);
+	else if ((r = fsetxattr(dir, attr, value, bytes, flags)) < 0 && errno == EBADF) /* an O_PATH handle */
+		r = setxattr(proc_path(dir).text, attr, value, bytes, flags);
+	return r < 0 ? -errno : 0;
+}
+
+static ssize_t posix_listxattr(struct xtsfs_store *store, int dir, const char *name, char *ret_list, size_t room)
+{
+	ssize_t n;
+
+	(void)store;
+	if (name)
+		n = llistxattr(xattr_path(dir, name).text, ret_list, room);
+	else if ((n = flistxattr(dir, ret_list, room)) < 0 && errno == EBADF) /* an O_PATH handle */
+		n = listxattr(proc_path(dir).text, ret_list, room);
+	return n < 0 ? -errno : n;
+}
+
+static int posix_removexattr(struct xtsfs_store *store, int dir, const char *name, const char *attr)
+{
+	int r;
+
+	(void)store;
+	if (name)
+		r = lremovexattr(xattr_path(dir, name).text, attr);
+	else if ((r = fremovexattr(dir, attr)) < 0 && errno == EBADF) /* an O_PATH handle */
+		r = removexattr(proc_path(dir).text, attr);
+	return r < 0 ? -errno : 0;
+}
+
+static const struct xtsfs_store_ops posix_ops = {
+	.name = "posix",
+	.free = posix_free,
+	.open = xtsfs_posix_open,
+	.close = posix_close,
+	.preadv = posix_preadv,
+	.pwritev = posix_pwritev,
+	.truncate = posix_truncate,
+	.fallocate = store_fallocate,
+	.seek = posix_seek,
+	.sync = posix_sync,
+	.syncfs = posix_syncfs,
+	.flock = posix_flock,
+	.stat = posix_stat,
+	.fstat = posix_fstat,
+	.statfs = posix_statfs,
+	.mkdir = xtsfs_posix_mkdir,
+	.mknod = xtsfs_posix_mknod,
+	.symlink = xtsfs_posix_symlink,
+	.link = posix_link,
+	.rename = posix_rename,
+	.unlink = posix_unlink,
+	.readlink = posix_readlink,
+	.getdents = posix_getdents,
+	.seekdir = posix_seekdir,
+	.chmod = posix_chmod,
+	.chown = posix_chown,
+	.utimens = posix_utimens,
+	.getxattr = posix_getxattr,
+	.setxattr = posix_setxattr,
+	.listxattr = posix_listxattr,
+	.removexattr = posix_removexattr,
+};
+
+int xtsfs_store_posix_new(const char *path, struct xtsfs_store **ret_store)
+{
+	xtsfs_auto_fd root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct xtsfs_store *store;
+
+	if (root < 0)
+		return -errno;
+	store = calloc(1, sizeof(*store));
+	if (!store)
+		return -ENOMEM;
+	store->ops = &posix_ops;
+	store->root = xtsfs_take_fd(&root);
+	*ret_store = store;
+	return 0;
+}

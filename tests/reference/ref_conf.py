@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""xtsfs.conf: section 4. Reading (strict), unlocking, writing."""
+import hashlib
+import hmac
+import json
+import re
+import uuid as _uuid
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ref_crypto import Keys, argon2id, b64d_n, b64e, hkdf_sha512
+
+MAX_CONF = 256 * 1024
+INTEGRITY = ("aes-gmac", "hmac-sha256", "none")
+_END = re.compile(rb'"hmac": "([A-Za-z0-9_-]{43})"\n\}\n\Z')
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+
+class ConfError(Exception):
+    pass
+
+
+class WrongKey(ConfError):
+    pass
+
+
+def need(ok, text):
+    if not ok:
+        raise ConfError("xtsfs.conf: " + text)
+
+
+def is_int(v, low, high):
+    return type(v) is int and low <= v <= high
+
+
+def no_duplicates(pairs):
+    d = dict(pairs)
+    need(len(d) == len(pairs), "a member occurs twice")
+    return d
+
+
+def no_float(text):
+    raise ConfError("xtsfs.conf: the number %s is not an integer" % text)
+
+
+def get_b64(obj, member, n, what):
+    try:
+        return b64d_n(obj.get(member), n)
+    except ValueError as e:
+        raise ConfError("xtsfs.conf: %s.%s: %s" % (what, member, e)) from None
+
+
+class Slot:
+    def __init__(self, o):
+        need(isinstance(o, dict), "a slot that is not an object")
+        need(is_int(o.get("id"), 0, 15), "slot id")
+        what = "slot %d" % o["id"]
+        self.id = o["id"]
+        self.usable = False
+        name = o.get("name")
+        need(isinstance(name, str) and len(name.encode("utf-8", "surrogatepass")) <= 64, what + ": name")
+        self.kind = o.get("kind")
+        need(isinstance(self.kind, str), what + ": kind")
+        need(isinstance(o.get("created"), str) and _TIME.match(o["created"]), what + ": created")
+        kdf = o.get("kdf")
+        need(isinstance(kdf, dict) and isinstance(kdf.get("type"), str), what + ": kdf")
+        self.kdf = kdf
+        if (self.kind, kdf["type"]) not in (("passphrase", "argon2id"), ("keyfile", "hkdf-sha512")):
+            return  # unknown (or mixed) kind or KDF: kept, never tried
+        self.salt = get_b64(kdf, "salt", 32, what)
+        if self.kind == "passphrase":
+            need(is_int(kdf.get("parallel"), 1, 16), what + ": parallel")
+            need(is_int(kdf.get("time"), 1, 1024), what + ": time")
+            need(is_int(kdf.get("memory_kib"), 8 * kdf["parallel"], 4194304), what + ": memory_kib")
+            need(kdf["time"] * kdf["memory_kib"] <= 1 << 28, what + ": time x memory_kib")
+        wrap = o.get("wrap")
+        need(isinstance(wrap, dict), what + ": wrap")
+        self.nonce = get_b64(wrap, "nonce", 12, what)
+        self.key = get_b64(wrap, "key", 32, what)
+        self.tag = get_b64(wrap, "tag", 16, what)
+        self.usable = True
+
+    def slot_key(self, secret):
+        if self.kind == "passphrase":
+            k = self.kdf
+            return argon2id(secret, self.salt, k["time"], k["memory_kib"], k["parallel"])
+        return hkdf_sha512(secret, self.salt, b"xtsfs v1 keyfile", 32)
+
+    def unwrap(self, secret, uuid):
+        try:
+            return AESGCM(self.slot_key(secret)).decrypt(
+                self.nonce, self.key + self.tag, b"xtsfs v1 slot" + uuid)
+        except InvalidTag:
+            return None
+
+
+class Conf:
+    def __init__(self, text):
+        need(len(text) <= MAX_CONF, "longer than 256 KiB")
+        m = _END.search(text)
+        need(m, 'does not end with the "hmac" member')
+        self.covered = text[:m.start()]
+        try:
+            self.hmac = b64d_n(m.group(1).decode("ascii"), 32)
+            o = json.loads(text.decode("utf-8"), object_pairs_hook=no_duplicates,
+                           parse_float=no_float, parse_constant=no_float)
+        except ConfError:
+            raise
+        except (ValueError, RecursionError) as e:
+            raise ConfError("xtsfs.conf: %s" % e) from None
+        need(isinstance(o, dict), "not an object")
+        need(list(o)[-1:] == ["hmac"], '"hmac" is not the last member')
+        need(is_int(o.get("xtsfs"), 1, 1), "format version %r" % (o.get("xtsfs"),))
+        features = o.get("features")
+        need(isinstance(features, dict), "features")
+        for k in ("incompatible", "compatible"):
+            a = features.get(k)
+            need(isinstance(a, list) and all(isinstance(x, str) for x in a), "features." + k)
+        need(not features["incompatible"], "unknown incompatible feature %s" % ", ".join(features["incompatible"]))
+        u = o.get("uuid")
+        need(isinstance(u, str) and _UUID.match(u), "uuid")
+        self.uuid = _uuid.UUID(u).bytes
+        need(isinstance(o.get("created"), str) and _TIME.match(o["created"]), "created")
+        need(isinstance(o.get("writer"), str), "writer")
+        need(is_int(o.get("sector_bytes"), 4096, 4096), "sector_bytes")
+        self.integrity = o.get("integrity")
+        need(self.integrity in INTEGRITY, "integrity")
+        self.content_keys = o.get("content_keys")
+        need(is_int(self.content_keys, 1, 256) and self.content_keys & (self.content_keys - 1) == 0, "content_keys")
+        slots = o.get("slots")
+        need(isinstance(slots, list) and 1 <= len(slots) <= 16, "slots")
+        self.slots = [Slot(s) for s in slots]
+        need(len({s.id for s in self.slots}) == len(self.slots), "two slots of one id")
+
+    def verify(self, volume_key):
+        want = hmac.new(Keys.config_key(volume_key, self.uuid), self.covered, hashlib.sha256).digest()
+        if not hmac.compare_digest(want, self.hmac):
+            raise ConfError("xtsfs.conf: the HMAC does not verify")
+
+    def unlock(self, kind, secret):
+        """The volume key; kind is passphrase, keyfile or volume-key."""
+        if kind == "volume-key":
+            need(len(secret) == 32, "a volume key has 32 bytes")
+            self.verify(secret)
+            return secret
+        if kind == "keyfile" and not 32 <= len(secret) <= 8 << 20:
+            raise ConfError("a keyfile has 32 bytes to 8 MiB")
+        for slot in self.slots:
+            if slot.usable and slot.kind == kind:
+                key = slot.unwrap(secret, self.uuid)
+                if key is not None:
+                    self.verify(key)
+                    return key
+        raise WrongKey("no slot opens with this %s" % kind)
+
+
+def make_slot(slot_id, kind, name, created, kdf, secret, volume_key, uuid, nonce):
+    """kdf: the member as it is stored."""
+    salt = b64d_n(kdf["salt"], 32)
+    if kind == "passphrase":
+        key = argon2id(secret, salt, kdf["time"], kdf["memory_kib"], kdf["parallel"])
+    else:
+        key = hkdf_sha512(secret, salt, b"xtsfs v1 keyfile", 32)
+    out = AESGCM(key).encrypt(nonce, volume_key, b"xtsfs v1 slot" + uuid)
+    return {"id": slot_id, "name": name, "kind": kind, "created": created, "kdf": kdf,
+            "wrap": {"nonce": b64e(nonce), "key": b64e(out[:32]), "tag": b64e(out[32:])}}
+
+
+def make_conf(volume_key, uuid, created, writer, integrity, content_keys, slots):
+    o = {"xtsfs": 1, "uuid": str(_uuid.UUID(bytes=uuid)), "created": created, "writer": writer,
+         "features": {"incompatible": [], "compatible": []}, "sector_bytes": 4096,
+         "integrity": integrity, "content_keys": content_keys, "slots": slots}
+    text = json.dumps(o, indent=2)
+    assert text.endswith("\n}")
+    covered = (text[:-2] + ",\n  ").encode("utf-8")
+    mac = hmac.new(Keys.config_key(volume_key, uuid), covered, hashlib.sha256).digest()
+    return covered + ('"hmac": "%s"\n}\n' % b64e(mac)).encode("ascii")

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening a volume for administration.
+ *
+ * Slots may be changed while the volume is mounted, so these verbs do not want the writer lock (xtsfs.lock). But two
+ * of them at once would each save the slots they know, and the later would undo the earlier. So a verb that changes
+ * xtsfs.conf takes a flock on that file before it reads it and keeps it until it has saved. The file is replaced by
+ * saving, so after the lock was granted the name may belong to another file: then the lock is of no use, and the new
+ * file's is taken. Filesystems without flock go without.
+ *
+ * Sentences: what a user can do about a damaged or foreign config depends on the error, so they are made in one place,
+ * cli_fail_conf().
+ */
+#include "cli-volume.h"
+
+#include "base/parse.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#define PROBLEM_BYTES 512
+#define PROMPT_BYTES  320
+#define TRIES	      3
+
+int cli_fail_conf(int error, const char *what, const char *problem)
+{
+	switch (-error) {
+	case XTSFS_EDAMAGED:
+		return cli_fail_exit(XTSFS_EXIT_CONFIG,
+				     "%s is damaged: %s; 'xtsfsctl header restore' can put a backup in its place", what,
+				     problem);
+	case XTSFS_EFEATURE:
+		return cli_fail_exit(XTSFS_EXIT_FEATURE, "%s: %s; a newer xtsfs may be needed", what, problem);
+	case ERANGE:
+		return cli_fail_exit(XTSFS_EXIT_MEMORY, "%s: refusing the cost of key derivation: %s", what, problem);
+	default:
+		return cli_fail_exit((int)xtsfs_exit_code(error), "cannot read %s: %s", what, problem);
+	}
+}
+
+int cli_conf_lock(struct xtsfs_store *store, const char *dir, int *ret_handle)
+{
+	struct stat locked, named;
+	int handle, r;
+
+	for (;;) {
+		handle = store->ops->open(store, store->root, XTSFS_NAME_CONF, O_RDONLY | O_NONBLOCK, 0, NULL);
+		if (handle < 0)
+			return handle == -ENOENT ? 0 : handle; /* loading has the sentence for it */
+		r = store->ops->flock(store, handle, LOCK_EX | LOCK_NB);
+		if (r == -EWOULDBLOCK) {
+			cli_fail_exit(0, "waiting for another program that is changing '%s'", dir);
+			r = store->ops->flock(store, handle, LOCK_EX);
+		}
+		if (r == -EOPNOTSUPP || r == -ENOLCK || r == -ENOSYS || r == -EBADF) {
+			store->ops->close(store, handle);
+			return 0;
+		}
+		if (r == 0)
+			r = store->ops->fstat(store, handle, &locked);
+		if (r == 0)
+			r = store->ops->stat(store, store->root, XTSFS_NAME_CONF, &named);
+		if (r == 0 && locked.st_dev == named.st_dev && locked.st_ino == named.st_ino) {
+			*ret_handle = handle;
+			return 0;
+		}
+		store->ops->close(store, handle);
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+}
+
+int cli_volume_open(const char *dir, enum cli_access access, struct cli_volume *volume)
+{
+	char problem[PROBLEM_BYTES], what[PROMPT_BYTES];
+	int r;
+
+	*volume = CLI_VOLUME_NONE;
+	volume->dir = dir;
+	snprintf(what, sizeof(what), "'%s/%s'", dir, XTSFS_NAME_CONF);
+	r = xtsfs_store_posix_new(dir, &volume->store);
+	if (r < 0)
+		return cli_fail(r, "cannot open '%s'", dir);
+	if (access == CLI_CHANGE) {
+		r = cli_conf_lock(volume->store, dir, &volume->lock_handle);
+		if (r < 0)
+			return cli_fail(r, "cannot lock %s", what);
+	}
+	r = xtsfs_conf_load(volume->store, XTSFS_NAME_CONF, &volume->conf, problem, sizeof(problem));
+	if (r == -ENOENT)
+		return cli_fail_exit(XTSFS_EXIT_NOT_VOLUME, "'%s' is not an xtsfs volume: it has no %s", dir,
+				     XTSFS_NAME_CONF);
+	return r < 0 ? cli_fail_conf(r, what, problem) : 0;
+}
+
+void cli_volume_done(struct cli_volume *volume)
+{
+	volume->volume_key = xtsfs_secret_free(volume->volume_key);
+	volume->conf = xtsfs_conf_free(volume->conf);
+	if (volume->lock_handle >= 0)
+		volume->store->ops->close(volume->store, volume->lock_handle);
+	volume->lock_handle = -1;
+	volume->store = xtsfs_store_free(volume->store);
+}
+
+int cli_unlock_check(const struct cli_verb *verb, const struct cli_unlock *unlock)
+{
+	if (xtsfs_source_count(&unlock->source) > 1)
+		return cli_fail_usage(verb, "give one of --passfile, --passfd, --passcmd and --keyfile");
+	xtsfs_secret_allow_swap(unlock->allow_swap);
+	return 0;
+}
+
+static bool is_memory_error(int error)
+{
+	return error == -ENOMEM || error == -EPERM || error == -EAGAIN;
+}
+
+int cli_source_read(const struct xtsfs_source *source, const char *prompt, bool confirm,
+		    struct xtsfs_secret **ret_secret, bool *ret_is_keyfile)
+{
+	char problem[PROBLEM_BYTES];
+	int r = xtsfs_source_read(source, prompt, confirm, ret_secret, ret_is_keyfile, problem, sizeof(problem));
+
+	if (r == 0)
+		return 0;
+	if (is_memory_error(r) && strstr(problem, "lock memory"))
+		return cli_fail_exit(XTSFS_EXIT_MEMORY, "%s; raise the limit (ulimit -l) or use --allow-swap", problem);
+	return cli_fail_exit(XTSFS_EXIT_SOURCE, "%s", problem);
+}
+
+/* What Argon2id would need for the slots that were tried. */
+static uint32_t most_memory_kib(const struct xtsfs_config *config, const struct xtsfs_unlock *unlock)
+{
+	uint32_t most = 0;
+
+	for (unsigned i = 0; i < config->slot_count; i++) {
+		const struct xtsfs_slot *slot = &config->slots[i];
+
+		if (slot->kind == XTSFS_SLOT_PASSPHRASE && slot->argon2_memory_kib > most &&
+		    (unlock->slot < 0 || slot->id == (unsigned)unlock->slot))
+			most = slot->argon2_memory_kib;
+	}
+	return most;
+}
+
+static int fail_unlock(int error, const struct xtsfs_conf *conf, const char *what, const struct xtsfs_unlock *unlock,
+		       bool is_keyfile)
+{
+	char size[16], slot[40] = "no keyslot opens";
+
+	if (unlock->slot >= 0)
+		snprintf(slot, sizeof(slot), "keyslot %d does not open", unlock->slot);
+	switch (-error) {
+	case XTSFS_EPASS:
+		return cli_fail_exit(XTSFS_EXIT_PASS, "cannot unlock %s: %s with this %s", what, slot,
+				     is_keyfile ? "keyfile" : "passphrase");
+	case XTSFS_EAUTH:
+		return cli_fail_exit(XTSFS_EXIT_CONFIG,
+				     "refusing %s: the configuration was edited or damaged, its HMAC does not verify; "
+				     "'xtsfsctl header restore' can put a backup in its place",
+				     what);
+	case ENOMEM:
+		return cli_fail_exit(XTSFS_EXIT_MEMORY,
+				     "cannot unlock %s: not enough memory for key derivation, it takes up to %s", what,
+				     xtsfs_format_size((uint64_t)most_memory_kib(conf->config, unlock) << 10, size));
+	default:
+		return cli_fail(error, "cannot unlock %s", what);
+	}
+}
+
+static bool has_slot(const struct xtsfs_config *config, uint64_t id)
+{
+	for (unsigned i = 0; i < config->slot_count; i++)
+		if (config->slots[i].id == id)
+			return true;
+	return false;
+}
+
+int cli_conf_unlock(const struct xtsfs_conf *conf, const char *what, const struct cli_unlock *unlock,
+		    struct xtsfs_secret **ret_volume_key, int *ret_slot)
+{
+	bool terminal = xtsfs_source_count(&unlock->source) == 0, is_keyfile = false;
+	struct xtsfs_unlock with = {.slot = unlock->slot == CLI_UNSET ? -1 : (int)unlock->slot};
+	char prompt[PROMPT_BYTES];
+	int r = -XTSFS_EPASS, exit_code;
+
+	if (unlock->slot != CLI_UNSET && !has_slot(conf->config, unlock->slot))
+		return cli_fail_exit(XTSFS_EXIT_SLOT, "%s has no keyslot %llu", what, (unsigned long long)unlock->slot);
+	snprintf(prompt, sizeof(prompt), "Passphrase for %s", what);
+	for (unsigned i = 0; r == -XTSFS_EPASS && i < (terminal ? TRIES : 1); i++) {
+		xtsfs_auto_secret *secret = NULL;
+
+		if (i > 0)
+			fail_unlock(r, conf, what, &with, is_keyfile);
+		exit_code = cli_source_read(&unlock->source, prompt, /* confirm= */ false, &secret, &is_keyfile);
+		if (exit_code)
+			return exit_code;
+		with.passphrase = is_keyfile ? NULL : secret;
+		with.keyfile = is_keyfile ? secret : NULL;
+		r = xtsfs_conf_unlock(conf, &with, ret_volume_key, ret_slot);
+	}
+	return r < 0 ? fail_unlock(r, conf, what, &with, is_keyfile) : 0;
+}
+
+int cli_volume_unlock(struct cli_volume *volume, const struct cli_unlock *unlock)
+{
+	char what[PROMPT_BYTES];
+
+	snprintf(what, sizeof(what), "'%s'", volume->dir);
+	return cli_conf_unlock(volume->conf, what, unlock, &volume->volume_key, &volume->slot);
+}
+
+int cli_volume_save(struct cli_volume *volume)
+{
+	int r = xtsfs_conf_save(volume->store, volume->conf, volume->volume_key, /* exclusive= */ false);
+
+	return r < 0 ? cli_fail(r, "cannot write '%s/%s'", volume->dir, XTSFS_NAME_CONF) : 0;
+}
+
+int cli_volume_holder(struct xtsfs_store *store, struct cli_holder *ret_holder)
+{
+	struct cli_holder holder = {0};
+	ssize_t n;
+	int handle, r;
+
+	handle = store->ops->open(store, store->root, XTSFS_NAME_LOCK, O_RDONLY | O_NONBLOCK, 0, NULL);
+	if (handle < 0) {
+		*ret_holder = holder;
+		return handle == -ENOENT ? 0 : handle;
+	}
+	/* A writer's lock is exclusive, readers share theirs. */
+	r = store->ops->flock(store, handle, LOCK_SH | LOCK_NB);
+	if (r == 0) {
+		r = store->ops->flock(store, handle, LOCK_EX | LOCK_NB);
+		holder.read_only = r == -EWOULDBLOCK;
+	}
+	holder.in_use = r == -EWOULDBLOCK;
+	if (r == -EWOULDBLOCK)
+		r = 0;
+	/* Readers write no text; what is there then is an earlier writer's. */
+	n = holder.in_use && !holder.read_only
+		    ? xtsfs_store_pread(store, handle, holder.text, sizeof(holder.text) - 1, 0)
+		    : 0;
+	holder.text[n > 0 ? n : 0] = '\0';
+	holder.text[strcspn(holder.text, "\n")] = '\0';
+	store->ops->close(store, handle);
+	if (r < 0)
+		return r;
+	*ret_holder = holder;
+	return 0;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * xtsfsctl header backup, restore.
+ *
+ * Restoring is the verb that can do harm: it can put back slots that were removed for a reason, and the header of
+ * another volume would lock everybody out. So it wants to see three things first.
+ * - The backup is whole: a passphrase or keyfile opens one of its slots and its HMAC verifies (not with --no-verify).
+ * - It is of this volume: the UUID of xtsfs.conf in place, or, where that is missing or damaged, the root's dirid in
+ *   place. With --force neither.
+ * - Nobody has the volume, unless all that changes are slots: same UUID, and the dirid in place stays.
+ * It tells which slots go and which come. Then the root's dirid is replaced, if it is not the one in the backup (it
+ * never changes in the life of a volume), and xtsfs.conf last, each whole or not at all.
+ */
+#include "cli-volume.h"
+#include "commands.h"
+#include "describe.h"
+#include "header-file.h"
+
+#include "core/keys.h"
+#include "core/replace.h"
+#include "format/header.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#define PROBLEM_BYTES 512
+#define WHAT_BYTES    320
+
+/* What is in place: 0, -ENOENT, -EUCLEAN (another length or type), or an error. */
+static int read_dirid(struct xtsfs_store *store, struct xtsfs_disk_dirid *ret_dirid)
+{
+	uint8_t bytes[sizeof(*ret_dirid) + 1];
+	struct stat status;
+	ssize_t n;
+	int handle, r;
+
+	handle = store->ops->open(store, store->root, XTSFS_NAME_DIRID, O_RDONLY | O_NONBLOCK, 0, NULL);
+	if (handle < 0)
+		return handle == -ELOOP ? -XTSFS_EDAMAGED : handle;
+	r = store->ops->fstat(store, handle, &status);
+	if (r == 0 && !S_ISREG(status.st_mode))
+		r = -XTSFS_EDAMAGED;
+	n = r < 0 ? r : xtsfs_store_pread(store, handle, bytes, sizeof(bytes), 0);
+	store->ops->close(store, handle);
+	if (n < 0)
+		return (int)n;
+	if (n != sizeof(*ret_dirid))
+		return -XTSFS_EDAMAGED;
+	memcpy(ret_dirid, bytes, sizeof(*ret_dirid));
+	return 0;
+}
+
+static int cmd_header_backup(const struct cli_verb *verb, int argc, char **argv)
+{
+	struct cli_volume volume = CLI_VOLUME_NONE;
+	struct xtsfs_disk_dirid dirid;
+	bool quiet = false;
+	const struct cli_option options[] = {
+		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &quiet, .help = "say nothing"},
+		CLI_END,
+	};
+	char **arguments;
+	int r = 0, exit_code;
+
+	if (!cli_parse(verb, argc, argv, options, 2, 2, &arguments, &exit_code))
+		return exit_code;
+	exit_code = cli_volume_open(arguments[0], CLI_READ, &volume);
+	if (exit_code == 0) {
+		r = read_dirid(volume.store, &dirid);
+		if (r < 0 && r != -ENOENT && r != -XTSFS_EDAMAGED)
+			exit_code = cli_fail(r, "cannot read '%s/%s'", volume.dir, XTSFS_NAME_DIRID);
+	}
+	if (exit_code == 0)
+		exit_code = header_file_write(arguments[1], volume.conf, r == 0 ? &dirid : NULL);
+	if (exit_code == 0 && r < 0)
+		cli_fail_exit(0, "warning: '%s/%s' is missing or damaged, the backup is without it; run xtsfsctl fsck",
+			      volume.dir, XTSFS_NAME_DIRID);
+	if (exit_code == 0 && !quiet)
+		cli_say("Wrote the header of '%s' to '%s'. It opens with the passphrases of today, also when they "
+			"are changed later: keep it where only you can read it.",
+			volume.dir, arguments[1]);
+	cli_volume_done(&volume);
+	return exit_code;
+}
+
+struct restore {
+	const char *dir, *path;
+	bool force, no_verify, quiet;
+	struct cli_unlock unlock;
+	struct header_file backup;
+
+	struct xtsfs_store *store;
+	struct xtsfs_conf *in_place; /* NULL: missing or damaged */
+	bool same_uuid;		     /* of what is in place */
+	bool has_dirid;		     /* in place, of the right length */
+	struct xtsfs_disk_dirid dirid;
+	bool restores_dirid;
+	int lock_handle, conf_lock_handle;
+};
+
+/* Is the backup's dirid that of the root, and authentic? */
+static int check_backup_dirid(struct restore *restore, const struct xtsfs_secret *volume_key)
+{
+	const struct xtsfs_disk_dirid *dirid = &restore->backup.dirid;
+	struct xtsfs_keys *keys = NULL;
+	uint8_t tag[XTSFS_TAG_BYTES];
+	struct iovec parts[2];
+	bool good;
+	int r;
+
+	if (!restore->backup.has_dirid)
+		return 0;
+	r = xtsfs_keys_new(volume_key, restore->backup.conf->config, /* engine= */ NULL, 0, &keys);
+	if (r == 0)
+		r = xtsfs_mac_tag(keys->meta, parts, xtsfs_dirid_tag_parts(dirid, parts), tag);
+	xtsfs_keys_free(keys);
+	if (r < 0)
+		return cli_fail(r, "cannot check the directory id in '%s'", restore->path);
+	good = xtsfs_equal_secret(tag, dirid->tag, sizeof(tag)) &&
+	       xtsfs_is_zero(dirid->parent_id, sizeof(dirid->parent_id));
+	if (!good)
+		return cli_fail_exit(XTSFS_EXIT_CONFIG, "refusing '%s': the directory id in it is not authentic",
+				     restore->path);
+	return 0;
+}
+
+static int verify_backup(struct restore *restore)
+{
+	xtsfs_auto_secret *volume_key = NULL;
+	char what[WHAT_BYTES];
+	int exit_code;
+
+	if (restore->no_verify)
+		return 0;
+	snprintf(what, sizeof(what), "the header in '%s'", restore->path);
+	exit_code = cli_conf_unlock(restore->backup.conf, what, &restore->unlock, &volume_key, NULL);
+	return exit_code ? exit_code : check_backup_dirid(restore, volume_key);
+}
+
+static int look_in_place(struct restore *restore)
+{
+	char problem[PROBLEM_BYTES];
+	int r;
+
+	r = xtsfs_store_posix_new(restore->dir, &restore->store);
+	if (r < 0)
+		return cli_fail(r, "cannot open '%s'", restore->dir);
+	r = cli_conf_lock(restore->store, restore->dir, &restore->conf_lock_handle);
+	if (r < 0 && r != -ELOOP)
+		return cli_fail(r, "cannot lock '%s/%s'", restore->dir, XTSFS_NAME_CONF);
+	r = xtsfs_conf_load(restore->store, XTSFS_NAME_CONF, &restore->in_place, problem, sizeof(problem));
+	if (r < 0 && r != -ENOENT && r != -ELOOP && r != -XTSFS_EDAMAGED && r != -ERANGE && r != -XTSFS_EFEATURE)
+		return cli_fail(r, "cannot read '%s/%s'", restore->dir, XTSFS_NAME_CONF);
+	/* A newer program's volume is not a damaged one. */
+	if (r == -XTSFS_EFEATURE && !restore->force)
+		return cli_fail_exit(XTSFS_EXIT_FEATURE, "refusing to replace '%s/%s': %s; --force would", restore->dir,
+				     XTSFS_NAME_CONF, problem);
+	restore->same_uuid = restore->in_place && memcmp(restore->in_place->config->uuid,
+							 restore->backup.conf->config->uuid, XTSFS_UUID_BYTES) == 0;
+	r = read_dirid(restore->store, &restore->dirid);
+	if (r < 0 && r != -ENOENT && r != -XTSFS_EDAMAGED)
+		return cli_fail(r, "cannot read '%s/%s'", restore->dir, XTSFS_NAME_DIRID);
+	restore->has_dirid = r == 0;
+	restore->restores_dirid = restore->backup.has_dirid &&
+				  (!restore->has_dirid ||
+				   memcmp(&restore->dirid, &restore->backup.dirid, sizeof(restore->dirid)) != 0);
+	return 0;
+}
+
+/* Is the backup of the volume that is in place? */
+static int check_same_volume(const struct restore *restore)
+{
+	char in_place[XTSFS_UUID_CHARS + 1], backup[XTSFS_UUID_CHARS + 1];
+	bool same_dirid = restore->has_dirid && restore->backup.has_dirid && !restore->restores_dirid;
+
+	if (restore->force || restore->same_uuid)
+		return 0;
+	xtsfs_uuid_format(restore->backup.conf->config->uuid, backup);
+	if (restore->in_place) {
+		xtsfs_uuid_format(restore->in_place->config->uuid, in_place);
+		return cli_fail_exit(XTSFS_EXIT_OTHER_VOLUME,
+				     "'%s' is the header of volume %s, but '%s' is volume %s, refusing; with --force "
+				     "the data there is lost unless you have its own header",
+				     restore->path, backup, restore->dir, in_place);
+	}
+	if (same_dirid)
+		return 0;
+	return cli_fail_exit(XTSFS_EXIT_OTHER_VOLUME,
+			     "nothing in '%s' shows that it is volume %s, whose header is in '%s', refusing; use "
+			     "--force if you know that it is",
+			     restore->dir, backup, restore->path);
+}
+
+/* For what must not happen under a mount. */
+static int take_lock(struct restore *restore)
+{
+	struct xtsfs_store *store = restore->store;
+	struct cli_holder holder;
+	int r;
+
+	if (restore->same_uuid && !restore->restores_dirid)
+		return 0;
+	r = store->ops->open(store, store->root, XTSFS_NAME_LOCK, O_RDWR | O_CREAT, 0600, NULL);
+	if (r < 0)
+		return cli_fail(r, "cannot open '%s/%s'", restore->dir, XTSFS_NAME_LOCK);
+	restore->lock_handle = r;
+	r = store->ops->flock(store, restore->lock_handle, LOCK_EX | LOCK_NB);
+	if (r == 0 || r == -EOPNOTSUPP || r == -ENOLCK || r == -ENOSYS)
+		return 0;
+	if (r != -EWOULDBLOCK)
+		return cli_fail(r, "cannot lock '%s/%s'", restore->dir, XTSFS_NAME_LOCK);
+	r = cli_volume_holder(store, &holder);
+	return cli_fail_exit(XTSFS_EXIT_BUSY,
+			     "'%s' is in use%s%s; unmount it first: more than keyslots would be replaced", restore->dir,
+			     r == 0 && holder.text[0] ? " by " : "", r == 0 ? holder.text : "");
+}
+
+static void say_what_happens(const struct restore *restore)
+{
+	if (restore->quiet)
+		return;
+	if (restore->in_place) {
+		cli_say("Keyslots of '%s' that are replaced:", restore->dir);
+		cli_describe_slots(restore->in_place->config, "  ");
+	} else {
+		cli_say("'%s/%s' is missing or damaged.", restore->dir, XTSFS_NAME_CONF);
+	}
+	cli_say("Keyslots of the backup, made %s:", restore->backup.created);
+	cli_describe_slots(restore->backup.conf->config, "  ");
+}
+
+static int write_header(const struct restore *restore)
+{
+	const struct xtsfs_conf *conf = restore->backup.conf;
+	int r;
+
+	if (restore->restores_dirid) {
+		r = xtsfs_file_replace(restore->store, XTSFS_NAME_DIRID, &restore->backup.dirid,
+				       sizeof(restore->backup.dirid), /* exclusive= */ false);
+		if (r < 0)
+			return cli_fail(r, "cannot write '%s/%s'", restore->dir, XTSFS_NAME_DIRID);
+	}
+	r = xtsfs_file_replace(restore->store, XTSFS_NAME_CONF, conf->text, conf->text_bytes, /* exclusive= */ false);
+	if (r < 0)
+		return cli_fail(r, "cannot write '%s/%s'", restore->dir, XTSFS_NAME_CONF);
+	if (!restore->quiet)
+		cli_say("Restored %s%s%s of '%s'.", XTSFS_NAME_CONF, restore->restores_dirid ? " and " : "",
+			restore->restores_dirid ? XTSFS_NAME_DIRID : "", restore->dir);
+	return 0;
+}
+
+static int run_restore(struct restore *restore)
+{
+	int exit_code = header_file_read(restore->path, &restore->backup);
+
+	if (exit_code == 0)
+		exit_code = look_in_place(restore);
+	if (exit_code == 0)
+		exit_code = check_same_volume(restore);
+	if (exit_code == 0)
+		exit_code = verify_backup(restore);
+	if (exit_code == 0)
+		exit_code = take_lock(restore);
+	if (exit_code == 0) {
+		say_what_happens(restore);
+		exit_code = write_header(restore);
+	}
+	return exit_code;
+}
+
+static int cmd_header_restore(const struct cli_verb *verb, int argc, char **argv)
+{
+	struct restore restore = {.unlock = CLI_UNLOCK_NONE, .lock_handle = -1, .conf_lock_handle = -1};
+	const struct cli_option options[] = {
+		CLI_SOURCE_OPTIONS(restore.unlock),
+		CLI_SLOT_OPTION(restore.unlock),
+		{.name = "force",
+		 .type = CLI_FLAG,
+		 .value = &restore.force,
+		 .help = "restore though it may be of another volume"},
+		{.name = "no-verify",
+		 .type = CLI_FLAG,
+		 .value = &restore.no_verify,
+		 .help = "restore without a passphrase, and so without\nknowing that the backup is authentic"},
+		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &restore.quiet, .help = "say nothing"},
+		CLI_END,
+	};
+	char **arguments;
+	int exit_code;
+
+	if (!cli_parse(verb, argc, argv, options, 2, 2, &arguments, &exit_code))
+		return exit_code;
+	exit_code = cli_unlock_check(verb, &restore.unlock);
+	if (exit_code)
+		return exit_code;
+	restore.dir = arguments[0];
+	restore.path = arguments[1];
+	exit_code = run_restore(&restore);
+	if (restore.lock_handle >= 0)
+		restore.store->ops->close(restore.store, restore.lock_handle);
+	if (restore.conf_lock_handle >= 0)
+		restore.store->ops->close(restore.store, restore.conf_lock_handle);
+	header_file_done(&restore.backup);
+	xtsfs_conf_free(restore.in_place);
+	xtsfs_store_free(restore.store);
+	return exit_code;
+}
+
+const struct cli_verb cli_header_verbs[] = {
+	{"header backup", cmd_header_backup, "Write what opens the volume in DIR to a new FILE",
+	 "[OPTION]... DIR FILE"},
+	{"header restore", cmd_header_restore, "Put a header backup in the place of what is in DIR",
+	 "[OPTION]... DIR FILE"},
+	{.name = NULL},
+};

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verbs: each in its cmd-*.c, with its row in xtsfsctl.c.
+ *
+ * Layer:   tools.
+ */
+#ifndef XTSFS_TOOLS_COMMANDS_H
+#define XTSFS_TOOLS_COMMANDS_H
+
+#include "cli.h"
+
+int cmd_bench(const struct cli_verb *verb, int argc, char **argv);
+int cmd_info(const struct cli_verb *verb, int argc, char **argv);
+int cmd_init(const struct cli_verb *verb, int argc, char **argv);
+int cmd_passwd(const struct cli_verb *verb, int argc, char **argv);
+int cmd_version(const struct cli_verb *verb, int argc, char **argv);
+
+extern const struct cli_verb cli_header_verbs[];
+extern const struct cli_verb cli_slot_verbs[];
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keyslots as people and scripts see them.
+ *
+ * The names of the JSON members are those of xtsfs.conf, so one description serves both. Salts and wrapped keys are
+ * left out: they are no secrets, but nobody can use them, and what is not shown is not pasted into a bug report.
+ */
+#include "describe.h"
+
+#include "base/parse.h"
+
+#include <stdio.h>
+
+static const char *kind_name(enum xtsfs_slot_kind kind)
+{
+	switch (kind) {
+	case XTSFS_SLOT_PASSPHRASE:
+		return "passphrase";
+	case XTSFS_SLOT_KEYFILE:
+		return "keyfile";
+	default:
+		return "unknown";
+	}
+}
+
+const char *cli_describe_slot(const struct xtsfs_slot *slot, char ret_text[static 96])
+{
+	char size[16];
+
+	if (slot->kind == XTSFS_SLOT_PASSPHRASE)
+		snprintf(ret_text, 96, "passphrase, Argon2id %s, %u pass%s, %u lane%s",
+			 xtsfs_format_size((uint64_t)slot->argon2_memory_kib << 10, size), slot->argon2_time,
+			 slot->argon2_time == 1 ? "" : "es", slot->argon2_parallel,
+			 slot->argon2_parallel == 1 ? "" : "s");
+	else if (slot->kind == XTSFS_SLOT_KEYFILE)
+		snprintf(ret_text, 96, "keyfile, HKDF-SHA-512");
+	else
+		snprintf(ret_text, 96, "of a kind this program does not know");
+	return ret_text;
+}
+
+void cli_describe_slots(const struct xtsfs_config *config, const char *indent)
+{
+	char text[96];
+
+	for (unsigned i = 0; i < config->slot_count; i++) {
+		const struct xtsfs_slot *slot = &config->slots[i];
+
+		cli_say("%s%2u: %s, made %s%s%s%s", indent, slot->id, cli_describe_slot(slot, text), slot->created,
+			slot->name[0] ? ", '" : "", slot->name, slot->name[0] ? "'" : "");
+	}
+}
+
+static bool add_kdf(json_object *object, const struct xtsfs_slot *slot)
+{
+	json_object *kdf = json_object_new_object();
+	bool argon2 = slot->kind == XTSFS_SLOT_PASSPHRASE, good;
+
+	good = cli_json_add(kdf, "type", json_object_new_string(argon2 ? "argon2id" : "hkdf-sha512"));
+	if (argon2) {
+		good = good && cli_json_add(kdf, "time", json_object_new_int64(slot->argon2_time));
+		good = good && cli_json_add(kdf, "memory_kib", json_object_new_int64(slot->argon2_memory_kib));
+		good = good && cli_json_add(kdf, "parallel", json_object_new_int64(slot->argon2_parallel));
+	}
+	if (!good) {
+		json_object_put(kdf);
+		return false;
+	}
+	return cli_json_add(object, "kdf", kdf);
+}
+
+json_object *cli_json_slot(const struct xtsfs_slot *slot)
+{
+	json_object *object = json_object_new_object();
+	bool good = cli_json_add(object, "id", json_object_new_int64(slot->id));
+
+	good = good && cli_json_add(object, "name", json_object_new_string(slot->name));
+	good = good && cli_json_add(object, "kind", json_object_new_string(kind_name(slot->kind)));
+	good = good && cli_json_add(object, "created", json_object_new_string(slot->created));
+	if (slot->kind != XTSFS_SLOT_UNKNOWN)
+		good = good && add_kdf(object, slot);
+	if (!good) {
+		json_object_put(object);
+		return NULL;
+	}
+	return object;
+}
+
+json_object *cli_json_slots(const struct xtsfs_config *config)
+{
+	json_object *array = json_object_new_array();
+
+	for (unsigned i = 0; array && i < config->slot_count; i++) {
+		json_object *slot = cli_json_slot(&config->slots[i]);
+
+		if (!slot || json_object_array_add(array, slot) < 0) {
+			json_object_put(slot);
+			json_object_put(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+const struct xtsfs_slot *cli_find_slot(const struct xtsfs_config *config, unsigned id)
+{
+	for (unsigned i = 0; i < config->slot_count; i++)
+		if (config->slots[i].id == id)
+			return &config->slots[i];
+	return NULL;
+}

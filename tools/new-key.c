@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * New keyslots, for init, passwd and slot add.
+ *
+ * The costs of Argon2id: with --kdf-time nothing is measured, and memory and lanes are as given or as measuring would
+ * at most choose. Otherwise the machine is measured for the target time, within the memory and lanes given.
+ * A keyfile has no costs; options for them are then of no effect.
+ */
+#include "new-key.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_MEMORY_KIB (1024U * 1024)
+#define DEFAULT_PARALLEL   4
+
+static uint32_t memory_kib(const struct cli_new_key *new)
+{
+	return (uint32_t)(new->kdf_memory >> 10);
+}
+
+/* What is chosen without measuring; as the calibration of the crypto layer does. */
+static struct xtsfs_argon2 given_cost(const struct cli_new_key *new)
+{
+	struct xtsfs_argon2 params = {
+		.time = (uint32_t) new->kdf_time,
+		.memory_kib = memory_kib(new),
+		.parallel = (uint32_t) new->kdf_parallel,
+	};
+	long processors = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_AVPHYS_PAGES);
+	long page_kib = sysconf(_SC_PAGESIZE) >> 10;
+
+	if (params.parallel == 0)
+		params.parallel = processors < 1		  ? 1
+				  : processors > DEFAULT_PARALLEL ? DEFAULT_PARALLEL
+								  : (uint32_t)processors;
+	if (params.memory_kib == 0) {
+		uint64_t half_kib = pages > 0 ? (uint64_t)pages * (uint64_t)page_kib / 2 : 0;
+
+		params.memory_kib = half_kib < DEFAULT_MEMORY_KIB ? (uint32_t)half_kib : DEFAULT_MEMORY_KIB;
+		if (params.memory_kib < 8 * params.parallel)
+			params.memory_kib = 8 * params.parallel;
+	}
+	return params;
+}
+
+int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new)
+{
+	struct xtsfs_argon2 params = given_cost(new);
+
+	if (xtsfs_source_count(&new->source) > 1)
+		return cli_fail_usage(verb, "give one source of the new passphrase or keyfile");
+	if (new->slot_name && strlen(new->slot_name) > XTSFS_SLOT_NAME_MAX)
+		return cli_fail_usage(verb, "the keyslot's name has more than %u bytes", XTSFS_SLOT_NAME_MAX);
+	if (params.time == 0)
+		params.time = 1;
+	if (xtsfs_argon2_check(&params) < 0)
+		return cli_fail_usage(verb,
+				      "Argon2id cannot have these costs together: memory is at least 8 KiB for each "
+				      "lane, and passes times memory at most 256 GiB");
+	return 0;
+}
+
+int cli_new_key_cost(const struct cli_new_key *new, struct xtsfs_argon2 *ret_params)
+{
+	uint32_t target_ms = new->kdf_target_ms ? (uint32_t) new->kdf_target_ms : CLI_KDF_TARGET_MS;
+	int r;
+
+	if (new->kdf_time) {
+		*ret_params = given_cost(new);
+		return 0;
+	}
+	r = xtsfs_argon2_calibrate(target_ms, memory_kib(new), (uint32_t) new->kdf_parallel, ret_params);
+	return r < 0 ? cli_fail(r, "cannot measure the key derivation") : 0;
+}
+
+int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xtsfs_conf *conf,
+		    const struct xtsfs_secret *volume_key, const char *name, unsigned *ret_slot)
+{
+	xtsfs_auto_secret *secret = NULL;
+	struct xtsfs_unlock with = {.slot = -1};
+	struct xtsfs_argon2 params = {0};
+	bool is_keyfile;
+	int r;
+
+	r = cli_source_read(&new->source, prompt, /* confirm= */ true, &secret, &is_keyfile);
+	if (r == 0 && !is_keyfile)
+		r = cli_new_key_cost(new, &params);
+	if (r)
+		return r;
+	if (is_keyfile)
+		with.keyfile = secret;
+	else
+		with.passphrase = secret;
+	r = xtsfs_conf_add_slot(conf, volume_key, &with, &params, name, ret_slot);
+	if (r == -ENOSPC)
+		return cli_fail_exit(XTSFS_EXIT_SLOT, "all %u keyslots are in use", XTSFS_CONFIG_SLOTS);
+	return r < 0 ? cli_fail(r, "cannot make the keyslot") : 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A new passphrase or keyfile for a keyslot: its source, and what its derivation shall cost.
+ *
+ * Layer:   tools.
+ */
+#ifndef XTSFS_TOOLS_NEW_KEY_H
+#define XTSFS_TOOLS_NEW_KEY_H
+
+#include "cli-volume.h"
+#include "crypto/kdf.h"
+
+struct cli_new_key {
+	struct xtsfs_source source;
+	const char *slot_name;					    /* NULL: not given */
+	uint64_t kdf_time, kdf_memory, kdf_parallel, kdf_target_ms; /* 0: not given; memory in bytes */
+};
+#define CLI_NEW_KEY_NONE  ((struct cli_new_key){.source = {.passfd = -1}})
+#define CLI_KDF_TARGET_MS 2000U
+
+/* For the option table of a verb; @n is a struct cli_new_key. */
+#define CLI_KDF_OPTIONS(n)                                                                                            \
+	{.name = "kdf-time",                                                                                          \
+	 .argument = "N",                                                                                             \
+	 .type = CLI_NUMBER,                                                                                          \
+	 .value = &(n).kdf_time,                                                                                      \
+	 .min = 1,                                                                                                    \
+	 .max = XTSFS_ARGON2_MAX_TIME,                                                                                \
+	 .help = "passes of Argon2id, instead of measuring"},                                                         \
+		{.name = "kdf-memory",                                                                                \
+		 .argument = "SIZE",                                                                                  \
+		 .type = CLI_SIZE,                                                                                    \
+		 .value = &(n).kdf_memory,                                                                            \
+		 .min = 8U << 10,                                                                                     \
+		 .max = (uint64_t)XTSFS_ARGON2_MAX_MEMORY_KIB << 10,                                                  \
+		 .help = "its memory, such as 256M; the most that measuring\nmay choose"},                            \
+		{.name = "kdf-parallel",                                                                              \
+		 .argument = "N",                                                                                     \
+		 .type = CLI_NUMBER,                                                                                  \
+		 .value = &(n).kdf_parallel,                                                                          \
+		 .min = 1,                                                                                            \
+		 .max = XTSFS_ARGON2_MAX_PARALLEL,                                                                    \
+		 .help = "its lanes"},                                                                                \
+	{                                                                                                             \
+		.name = "kdf-target-ms", .argument = "MS", .type = CLI_NUMBER, .value = &(n).kdf_target_ms, .min = 1, \
+		.max = 60000, .help = "measure for a derivation of MS milliseconds\n(2000)"                           \
+	}
+#define CLI_SLOT_NAME_OPTION(n)                                                                     \
+	{                                                                                           \
+		.name = "slot-name", .argument = "NAME", .type = CLI_TEXT, .value = &(n).slot_name, \
+		.help = "a name for the keyslot, for people"                                        \
+	}
+#define CLI_NEW_SOURCE_OPTIONS(n)                                                                          \
+	{.name = "new-passfile",                                                                           \
+	 .argument = "FILE",                                                                               \
+	 .type = CLI_TEXT,                                                                                 \
+	 .value = &(n).source.passfile,                                                                    \
+	 .help = "the new passphrase, as --passfile"},                                                     \
+		{.name = "new-passfd",                                                                     \
+		 .argument = "N",                                                                          \
+		 .type = CLI_FD,                                                                           \
+		 .value = &(n).source.passfd,                                                              \
+		 .help = "as --passfd"},                                                                   \
+		{.name = "new-passcmd",                                                                    \
+		 .argument = "COMMAND",                                                                    \
+		 .type = CLI_TEXT,                                                                         \
+		 .value = &(n).source.passcmd,                                                             \
+		 .help = "as --passcmd"},                                                                  \
+	{                                                                                                  \
+		.name = "new-keyfile", .argument = "FILE", .type = CLI_TEXT, .value = &(n).source.keyfile, \
+		.help = "as --keyfile"                                                                     \
+	}
+
+/** At most one source, and names and costs that are possible. An exit code. */
+xtsfs_must_check int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new);
+/** Argon2id parameters: those given, or measured. An exit code. */
+xtsfs_must_check int cli_new_key_cost(const struct cli_new_key *new, struct xtsfs_argon2 *ret_params);
+/**
+ * Read the new secret (asked twice at the terminal with @prompt) and put @volume_key into a new slot of @conf called
+ * @name. An exit code.
+ */
+xtsfs_must_check int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xtsfs_conf *conf,
+				     const struct xtsfs_secret *volume_key, const char *name, unsigned *ret_slot);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * xtsfsctl: administration of volumes without a mount.
+ *
+ * A table of verbs, each a file cmd-*.c of its own. The program also answers to mkfs.xtsfs and fsck.xtsfs (links to it,
+ * which mkfs(8) and fsck(8) look for): then the name is the verb, and the exit codes are those that their callers
+ * expect. To add a verb: its file, a line in commands.h, a row here.
+ */
+#include "cli.h"
+#include "commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct cli_verb verbs[] = {
+	{"init", cmd_init, "Make a new volume in DIR", "[OPTION]... DIR"},
+	{"info", cmd_info, "Show what can be known of a volume without a passphrase", "[OPTION]... DIR"},
+	{"passwd", cmd_passwd, "Change a passphrase or keyfile", "[OPTION]... DIR"},
+	{"slot", cli_dispatch, "List, add and remove keyslots", "VERB ...", .verbs = cli_slot_verbs},
+	{"header", cli_dispatch, "Back up and restore what opens a volume", "VERB ...", .verbs = cli_header_verbs},
+	{"bench", cmd_bench, "Measure encryption and key derivation on this machine", "[OPTION]..."},
+	{"version", cmd_version, "Show versions", "[OPTION]..."},
+	{.name = NULL},
+};
+
+static const struct cli_verb program = {
+	.name = "",
+	.run = cli_dispatch,
+	.summary = "Administration of xtsfs volumes",
+	.usage = "VERB ...",
+	.verbs = verbs,
+};
+
+/* Other names of this program. */
+static const struct alias {
+	const char *program, *verb;
+	int failed;  /* the exit code for all failures; 0: as the verb has it */
+	int unknown; /* for a verb that is not in the table */
+} aliases[] = {
+	{"mkfs.xtsfs", "init", XTSFS_MKFS_FAILED, XTSFS_MKFS_FAILED},
+	{"fsck.xtsfs", "fsck", 0, XTSFS_FSCK_OPERATIONAL},
+};
+
+static const struct alias *find_alias(const char *name)
+{
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
+		if (strcmp(aliases[i].program, name) == 0)
+			return &aliases[i];
+	return NULL;
+}
+
+static const struct cli_verb *find_verb(const char *name)
+{
+	for (const struct cli_verb *verb = verbs; verb->name; verb++)
+		if (strcmp(verb->name, name) == 0)
+			return verb;
+	return NULL;
+}
+
+static bool is_version(const char *text)
+{
+	return strcmp(text, "--version") == 0 || strcmp(text, "-V") == 0;
+}
+
+static int run(const struct alias *alias, int argc, char **argv)
+{
+	const struct cli_verb *verb = alias ? find_verb(alias->verb) : &program;
+
+	if (argc == 2 && is_version(argv[1])) {
+		printf("%s %s\n", cli_program(), XTSFS_VERSION);
+		return XTSFS_EXIT_OK;
+	}
+	if (!verb)
+		return cli_fail_exit(alias->unknown, "this build has no verb '%s'", alias->verb);
+	return verb->run(verb, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	const char *name = argc < 1 ? CLI_NAME : slash ? slash + 1 : argv[0];
+	const struct alias *alias = find_alias(name);
+	int exit_code = cli_init(alias ? alias->program : CLI_NAME);
+
+	if (exit_code == 0)
+		exit_code = cli_finish(run(alias, argc, argv));
+	return exit_code && alias && alias->failed ? alias->failed : exit_code;
+}
