@@ -20,6 +20,14 @@
 
 #define PROMPT_TRIES 3
 
+static bool has_slot(const struct xtsfs_config *config, int id)
+{
+	for (unsigned i = 0; i < config->slot_count; i++)
+		if (config->slots[i].id == (unsigned)id)
+			return true;
+	return false;
+}
+
 /* From the passphrase to the volume key. An exit code. */
 static int unlock(const struct xtsfs_options *options, const struct xtsfs_conf *conf, struct xtsfs_secret **ret_key)
 {
@@ -27,6 +35,10 @@ static int unlock(const struct xtsfs_options *options, const struct xtsfs_conf *
 	char prompt[4200], problem[512];
 	int r = -XTSFS_EPASS;
 
+	if (options->slot >= 0 && !has_slot(conf->config, options->slot)) {
+		xtsfs_error("'%s' has no keyslot %d", options->source, options->slot);
+		return XTSFS_EXIT_SLOT;
+	}
 	snprintf(prompt, sizeof(prompt), "Passphrase for %s", options->source);
 	for (int tries = asks ? PROMPT_TRIES : 1; tries > 0 && r == -XTSFS_EPASS; tries--) {
 		xtsfs_auto_secret *secret = NULL;

@@ -16,12 +16,14 @@
 #include "base/parse.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 
 #define PROBLEM_BYTES 512
 #define PROMPT_BYTES  320
+#define WHAT_BYTES    512
 #define TRIES	      3
 
 int cli_fail_conf(int error, const char *what, const char *problem)
@@ -113,9 +115,25 @@ int cli_unlock_check(const struct cli_verb *verb, const struct cli_unlock *unloc
 	return 0;
 }
 
-static bool is_memory_error(int error)
+/* What mlock() says of a limit; -ENOMEM is said of other memory, too. */
+static bool is_lock_error(int error)
 {
-	return error == -ENOMEM || error == -EPERM || error == -EAGAIN;
+	return error == -EPERM || error == -EAGAIN;
+}
+
+int cli_fail_keys(int error, const char *format, ...)
+{
+	char text[WHAT_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (!is_lock_error(error))
+		return cli_fail(error, "%s", text);
+	return cli_fail_exit(XTSFS_EXIT_MEMORY,
+			     "%s: cannot lock memory for keys: %s; raise the limit (ulimit -l) or use --allow-swap",
+			     text, xtsfs_strerror(error));
 }
 
 int cli_source_read(const struct xtsfs_source *source, const char *prompt, bool confirm,
@@ -126,7 +144,7 @@ int cli_source_read(const struct xtsfs_source *source, const char *prompt, bool 
 
 	if (r == 0)
 		return 0;
-	if (is_memory_error(r) && strstr(problem, "lock memory"))
+	if (is_lock_error(r) || r == -ENOMEM)
 		return cli_fail_exit(XTSFS_EXIT_MEMORY, "%s; raise the limit (ulimit -l) or use --allow-swap", problem);
 	return cli_fail_exit(XTSFS_EXIT_SOURCE, "%s", problem);
 }
@@ -167,7 +185,7 @@ static int fail_unlock(int error, const struct xtsfs_conf *conf, const char *wha
 				     "cannot unlock %s: not enough memory for key derivation, it takes up to %s", what,
 				     xtsfs_format_size((uint64_t)most_memory_kib(conf->config, unlock) << 10, size));
 	default:
-		return cli_fail(error, "cannot unlock %s", what);
+		return cli_fail_keys(error, "cannot unlock %s", what);
 	}
 }
 

@@ -92,6 +92,8 @@ xtsfs_must_check int cli_conf_unlock(const struct xtsfs_conf *conf, const char *
 /** Save the changed config. An exit code. */
 xtsfs_must_check int cli_volume_save(struct cli_volume *volume);
 
+/** cli_fail(), but where locked memory was refused it says what to do, and its exit code is that of memory. */
+__attribute__((format(printf, 2, 3))) int cli_fail_keys(int error, const char *format, ...);
 /** The sentence for a config that cannot be used. @what: "'dir/xtsfs.conf'". */
 int cli_fail_conf(int error, const char *what, const char *problem);
 

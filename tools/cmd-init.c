@@ -106,7 +106,7 @@ static int make_config(struct init *init)
 	if (r == 0)
 		r = xtsfs_random_secret(init->volume_key->data, init->volume_key->bytes);
 	if (r < 0)
-		return cli_fail(r, "cannot make the keys of '%s'", init->dir);
+		return cli_fail_keys(r, "cannot make the keys of '%s'", init->dir);
 	snprintf(prompt, sizeof(prompt), "New passphrase for '%s'", init->dir);
 	return cli_new_key_add(&init->new, prompt, init->conf, init->volume_key,
 			       init->new.slot_name ? init->new.slot_name : "", NULL);
@@ -176,7 +176,7 @@ static int write_volume(struct init *init)
 		if (r == 0)
 			r = xtsfs_conf_save(init->store, init->conf, init->volume_key, /* exclusive= */ true);
 		if (r < 0) {
-			exit_code = cli_fail(r, "cannot make a volume in '%s'", init->dir);
+			exit_code = cli_fail_keys(r, "cannot make a volume in '%s'", init->dir);
 			remove_files(init->store);
 		}
 	}

@@ -10,9 +10,13 @@
 #include "cli.h"
 
 int cmd_bench(const struct cli_verb *verb, int argc, char **argv);
+int cmd_cat(const struct cli_verb *verb, int argc, char **argv);
+int cmd_extract(const struct cli_verb *verb, int argc, char **argv);
 int cmd_info(const struct cli_verb *verb, int argc, char **argv);
 int cmd_init(const struct cli_verb *verb, int argc, char **argv);
+int cmd_ls(const struct cli_verb *verb, int argc, char **argv);
 int cmd_passwd(const struct cli_verb *verb, int argc, char **argv);
+int cmd_path(const struct cli_verb *verb, int argc, char **argv);
 int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 
 extern const struct cli_verb cli_header_verbs[];

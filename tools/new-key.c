@@ -96,5 +96,5 @@ int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xt
 	r = xtsfs_conf_add_slot(conf, volume_key, &with, &params, name, ret_slot);
 	if (r == -ENOSPC)
 		return cli_fail_exit(XTSFS_EXIT_SLOT, "all %u keyslots are in use", XTSFS_CONFIG_SLOTS);
-	return r < 0 ? cli_fail(r, "cannot make the keyslot") : 0;
+	return r < 0 ? cli_fail_keys(r, "cannot make the keyslot") : 0;
 }

@@ -25,6 +25,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -99,6 +100,10 @@ static int read_all(int fd, size_t max_bytes, struct xtsfs_secret **ret_secret)
 		n = read(fd, secret->data + have, secret->capacity - have);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN) { /* somebody made it not wait; ours to do then */
+			(void)poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
+			continue;
+		}
 		if (n < 0)
 			return -errno;
 		if (n == 0)

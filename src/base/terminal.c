@@ -115,7 +115,7 @@ static int read_line(int tty, const sigset_t *mask, struct xtsfs_secret *line)
 	if (have && line->data[have - 1] == '\n')
 		line->data[--have] = '\0';
 	line->bytes = have;
-	return 0;
+	return have > XTSFS_TERMINAL_LINE_MAX ? -EFBIG : 0;
 }
 
 /* -EINTR as read_line(), and then @ret_signal has been sent again. */
@@ -162,7 +162,7 @@ int xtsfs_terminal_ask(const char *prompt, struct xtsfs_secret **ret_secret)
 	if (tty < 0)
 		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -ENOKEY;
 	strcpy(question + xtsfs_text_escape(prompt, shown, /* backslash= */ false, question), ": ");
-	r = xtsfs_secret_new(XTSFS_TERMINAL_LINE_MAX + 1, &line);
+	r = xtsfs_secret_new(XTSFS_TERMINAL_LINE_MAX + 2, &line);
 	if (r < 0)
 		return r;
 	do {

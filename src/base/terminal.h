@@ -11,7 +11,10 @@
 
 #include "base/secret.h"
 
-#define XTSFS_TERMINAL_LINE_MAX 4095U /* bytes; what the terminal driver keeps of one line */
+/* Bytes. The terminal driver keeps 4095 of a line and drops the rest without a word, so one of 4095 may have been
+ * longer.
+ */
+#define XTSFS_TERMINAL_LINE_MAX 4094U
 
 /**
  * Write "@prompt: " to the controlling terminal and read a line without echo. @ret_secret: the line without its line

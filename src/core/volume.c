@@ -81,7 +81,7 @@ static int take_lock(struct xtsfs_volume *volume, const char *holder, char *ret_
 }
 
 /* Is there a marker, and is it ours? */
-static int look_for_marker(struct xtsfs_volume *volume)
+static int look_for_marker(struct xtsfs_volume *volume, bool quiet)
 {
 	struct xtsfs_store *store = volume->store;
 	struct xtsfs_disk_unclean disk;
@@ -105,6 +105,8 @@ static int look_for_marker(struct xtsfs_volume *volume)
 		return r;
 	volume->unclean = n == sizeof(disk) && memcmp(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic)) == 0 &&
 			  xtsfs_equal_secret(tag, disk.tag, sizeof(tag));
+	if (quiet) /* beside a writer, whose marker it is */
+		return 0;
 	if (volume->unclean)
 		xtsfs_notice("the volume was not shut down cleanly; it is usable, and xtsfsctl fsck will check and "
 			     "settle it");
@@ -213,10 +215,10 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 		say(ret_problem, problem_bytes, "cannot set up the keys: %s", xtsfs_strerror(r));
 		return r;
 	}
-	r = take_lock(volume, params->holder, ret_problem, problem_bytes);
+	r = params->peek && volume->read_only ? 0 : take_lock(volume, params->holder, ret_problem, problem_bytes);
 	if (r < 0)
 		return r;
-	r = look_for_marker(volume);
+	r = look_for_marker(volume, params->peek);
 	if (r < 0) {
 		say(ret_problem, problem_bytes, "cannot read %s: %s", XTSFS_NAME_UNCLEAN, xtsfs_strerror(r));
 		return r;

@@ -23,6 +23,7 @@ struct xtsfs_node;
 struct xtsfs_volume_params {
 	bool read_only;
 	bool salvage;	  /* with read_only: serve what decrypts, verified or not */
+	bool peek;	  /* with read_only: no lock, beside a writer; what is read may be out of date */
 	bool repair;	  /* fsck: may clear the unclean marker; never makes one */
 	bool log_names;	  /* plain paths of damaged files may be logged */
 	unsigned threads; /* I/O threads; OP handles for each TFM. 0: number of processors, at least 2 */

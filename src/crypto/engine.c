@@ -59,7 +59,7 @@ static const char *describe(int error)
 	case ENOENT:
 		return "this kernel offers no xts(aes)";
 	case EPROTONOSUPPORT:
-		return "this kernel has no NETLINK_CRYPTO (module crypto_user)";
+		return "this kernel has no NETLINK_CRYPTO, the module crypto_user";
 	default:
 		return xtsfs_strerror(error);
 	}

@@ -162,7 +162,7 @@ static int set_option(struct xtsfs_options *options, char *word, char *ret_probl
 	else if (r < 0 && r != -ENOMEM)
 		snprintf(ret_problem, problem_bytes, "option %s: '%s' is not a possible value; see --help", word,
 			 value);
-	return r == 1 ? -EINVAL : r;
+	return r == -ENOMEM || r == 0 ? r : -EINVAL;
 }
 
 /* Splits at commas that have no backslash before them, and takes backslashes away, in place. */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a directory and a passphrase to the core's view of the volume, read-only.
+ */
+#include "cli-fs.h"
+
+int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, bool salvage, struct cli_fs *ret_fs)
+{
+	struct xtsfs_volume_params params = {.read_only = true, .peek = peek, .salvage = salvage, .log_names = true};
+	char problem[512], why[256];
+	int exit_code, r;
+
+	*ret_fs = CLI_FS_NONE;
+	exit_code = cli_volume_open(dir, CLI_READ, &ret_fs->volume);
+	if (exit_code == 0)
+		exit_code = cli_volume_unlock(&ret_fs->volume, unlock);
+	if (exit_code)
+		return exit_code;
+	r = xtsfs_engine_choose(XTSFS_ENGINE_AUTO, &params.engine, why, sizeof(why));
+	if (r < 0)
+		return cli_fail_exit(XTSFS_EXIT_ENGINE, "no engine: %s", why);
+	r = xtsfs_volume_open(ret_fs->volume.store, ret_fs->volume.conf->config, ret_fs->volume.volume_key, &params,
+			      &ret_fs->fs, problem, sizeof(problem));
+	if (r < 0)
+		return cli_fail_exit(xtsfs_exit_code(r), "cannot open '%s': %s", dir,
+				     problem[0] ? problem : xtsfs_strerror(r));
+	return 0;
+}
+
+void cli_fs_done(struct cli_fs *fs)
+{
+	(void)xtsfs_volume_close(fs->fs); /* read-only: nothing to lose */
+	fs->fs = NULL;
+	cli_volume_done(&fs->volume);
+}
