@@ -138,7 +138,7 @@ static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	int r, code;
 
-	params.threads = options->threads ? options->threads : processors > 4 ? (unsigned)processors : 4;
+	params.threads = options->threads ? options->threads : processors > 8 ? (unsigned)processors : 8;
 	snprintf(holder, sizeof(holder), "xtsfs, process %ld, mounted at %.180s", (long)getpid(), options->mountpoint);
 	params.holder = holder;
 	code = load_conf(options, &store, &conf);

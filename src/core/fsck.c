@@ -195,33 +195,27 @@ static void wait_for_workers(struct xtsfs_fsck *fsck)
 	pthread_mutex_unlock(&fsck->queue_mutex);
 }
 
-static int run_workers(struct xtsfs_fsck *fsck)
+static void run_workers(struct xtsfs_fsck *fsck)
 {
 	pthread_t *threads = calloc(fsck->threads, sizeof(*threads));
 	unsigned made = 0;
-	int r = 0;
 
-	if (!threads)
-		return -ENOMEM;
 	/* Counted before the first runs, so that none is missed by wait_for_workers(). */
 	fsck->workers = fsck->threads;
-	while (made < fsck->threads) {
-		r = -pthread_create(&threads[made], NULL, worker, fsck);
-		if (r < 0)
-			break;
+	while (threads && made < fsck->threads && pthread_create(&threads[made], NULL, worker, fsck) == 0)
 		made++;
-	}
 	pthread_mutex_lock(&fsck->queue_mutex);
 	fsck->workers -= fsck->threads - made;
 	pthread_mutex_unlock(&fsck->queue_mutex);
 	if (made) {
-		r = 0; /* fewer will do */
-		wait_for_workers(fsck);
+		wait_for_workers(fsck); /* fewer will do */
+	} else {
+		fsck->workers = 1;
+		worker(fsck);
 	}
 	for (unsigned i = 0; i < made; i++)
 		pthread_join(threads[i], NULL);
 	free(threads);
-	return r;
 }
 
 /* ---- the volume as a whole ---- */
@@ -316,7 +310,7 @@ int xtsfs_fsck_run(struct xtsfs_volume *volume, const struct xtsfs_fsck_options 
 	if (r == 0)
 		r = xtsfs_fsck_dir_start(fsck);
 	if (r == 0)
-		r = run_workers(fsck);
+		run_workers(fsck);
 	if (r == 0 && !xtsfs_fsck_stopped(fsck)) {
 		check_key_sizes(fsck);
 		r = settle_marker(fsck);

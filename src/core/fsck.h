@@ -78,8 +78,8 @@ struct xtsfs_fsck_options {
 
 /**
  * Look at everything; with options.repair settle what can be settled, and remove the unclean marker if nothing is left
- * and nobody cancelled. Returns 0 whatever was found, or -EROFS (repair of a read-only volume), -EINVAL, -ENOMEM,
- * -EAGAIN (threads), or an error of making everything durable.
+ * and nobody cancelled. Returns 0 whatever was found, or -EROFS (repair of a read-only volume), -EINVAL, -ENOMEM, or an
+ * error of making everything durable.
  */
 xtsfs_must_check int xtsfs_fsck_run(struct xtsfs_volume *volume, const struct xtsfs_fsck_options *options,
 				    struct xtsfs_fsck_totals *ret_totals);

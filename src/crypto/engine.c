@@ -48,6 +48,18 @@ bool xtsfs_engine_is_unavailable(int error)
 	}
 }
 
+__attribute__((format(printf, 3, 4))) static void say(char *ret_why, size_t why_bytes, const char *format, ...)
+{
+	va_list args;
+
+	if (!why_bytes)
+		return;
+	va_start(args, format);
+	vsnprintf(ret_why, why_bytes, format, args);
+	va_end(args);
+}
+
+#if XTSFS_HAVE_KCAPI
 static const char *describe(int error)
 {
 	switch (-error) {
@@ -65,37 +77,28 @@ static const char *describe(int error)
 	}
 }
 
-__attribute__((format(printf, 3, 4))) static void say(char *ret_why, size_t why_bytes, const char *format, ...)
-{
-	va_list args;
-
-	if (!why_bytes)
-		return;
-	va_start(args, format);
-	vsnprintf(ret_why, why_bytes, format, args);
-	va_end(args);
-}
-
 static int probe_kernel(const struct xtsfs_engine **ret_engine, char *ret_why, size_t why_bytes)
 {
-#if XTSFS_HAVE_KCAPI
 	int r = xtsfs_engine_selftest(&xtsfs_engine_kernel);
 
 	if (r == 0) {
 		*ret_engine = &xtsfs_engine_kernel;
 		say(ret_why, why_bytes, "AF_ALG offers xts(aes) and gives the known answers");
-	} else if (r == -ELIBBAD) {
+	} else if (r == -XTSFS_ESELFTEST) {
 		say(ret_why, why_bytes, "xts(aes) of this kernel gives wrong answers");
 	} else {
 		say(ret_why, why_bytes, "%s", describe(r));
 	}
 	return r;
+}
 #else
+static int probe_kernel(const struct xtsfs_engine **ret_engine, char *ret_why, size_t why_bytes)
+{
 	(void)ret_engine;
 	say(ret_why, why_bytes, "built without libkcapi");
 	return -EPROTONOSUPPORT;
-#endif
 }
+#endif
 
 static int probe_user(const struct xtsfs_engine **ret_engine, char *ret_why, size_t why_bytes)
 {

@@ -22,7 +22,7 @@
 	X("keyfile", "FILE", "use the bytes of FILE instead of a passphrase")                                        \
 	X("slot", "N", "try keyslot N only")                                                                         \
 	X("engine", "auto|kernel|user", "who encrypts: the kernel crypto API or this process (default: auto)")       \
-	X("threads", "N", "threads that serve requests (default: 4, or the processors if more)")                     \
+	X("threads", "N", "threads that serve requests (default: 8, or the processors if more)")                     \
 	X("ro", NULL, "mount read-only; several readers may have the volume at once")                                \
 	X("rw", NULL, "mount for reading and writing (the default)")                                                 \
 	X("salvage", NULL, "mount read-only and give out what decrypts, authentic or not")                           \

@@ -98,7 +98,7 @@ static void test_tampering(void **state)
 	assert_int_equal(xtsfs_siv_new(key, &siv), 0);
 	assert_int_equal(xtsfs_siv_seal(siv, ad, sizeof(ad), plain, sizeof(plain), cipher), 0);
 	for (size_t bit = 0; bit < 8 * (sizeof(cipher) + sizeof(ad)); bit++) {
-		uint8_t *at = bit < 8 * sizeof(cipher) ? cipher + bit / 8 : ad + bit / 8 - sizeof(cipher);
+		uint8_t *at = bit < 8 * sizeof(cipher) ? cipher + bit / 8 : ad + (bit / 8 - sizeof(cipher));
 
 		*at = (uint8_t)(*at ^ 1U << bit % 8);
 		memset(again, 0x77, sizeof(again));

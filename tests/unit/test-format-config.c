@@ -10,7 +10,7 @@
 
 #define PROBLEM_BYTES 256
 
-/* A good file with one slot of each kind and unknown members at every level. Texts between @ are what tests replace. */
+/* A good file with one slot of each kind and unknown members at every level, for tests to spoil. */
 static const char good[] =
 	"{\n"
 	"  \"xtsfs\": 1,\n"

@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* xtsfs.conf in a volume: slots open and refuse, edits are found, saving replaces all or nothing whatever fails. */
+#undef NDEBUG
+#include "unit.h"
+
+#include "core/conf.h"
+#include "core/keyslot.h"
+#include "core/replace.h"
+#include "format/ondisk.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROBLEM_BYTES 256
+
+static const struct xtsfs_argon2 cheap = {.time = 1, .memory_kib = 8, .parallel = 1};
+
+/* A store that fails its Nth operation of those that change something, or the kinds of rename a filesystem lacks. */
+struct faulty {
+	struct xtsfs_store store;
+	struct xtsfs_store_ops ops;
+	const struct xtsfs_store_ops *inner;
+	unsigned countdown; /* 0: never */
+	unsigned seen;
+	bool no_rename_flags;
+};
+
+static struct faulty faulty;
+
+static bool fails(void)
+{
+	faulty.seen++;
+	return faulty.countdown > 0 && --faulty.countdown == 0;
+}
+
+static int faulty_open(struct xtsfs_store *store, int dir, const char *name, int flags, mode_t mode,
+		       const struct xtsfs_cred *cred)
+{
+	return fails() ? -EDQUOT : faulty.inner->open(store, dir, name, flags, mode, cred);
+}
+
+static ssize_t faulty_pwritev(struct xtsfs_store *store, int handle, const struct iovec *iov, int count,
+			      uint64_t offset)
+{
+	return fails() ? -ENOSPC : faulty.inner->pwritev(store, handle, iov, count, offset);
+}
+
+static int faulty_sync(struct xtsfs_store *store, int handle, bool data_only)
+{
+	return fails() ? -EIO : faulty.inner->sync(store, handle, data_only);
+}
+
+static int faulty_rename(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir,
+			 const char *new_name, unsigned flags)
+{
+	if (flags && faulty.no_rename_flags)
+		return -EINVAL;
+	return fails() ? -EIO : faulty.inner->rename(store, old_dir, old_name, new_dir, new_name, flags);
+}
+
+static int faulty_link(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir, const char *new_name)
+{
+	return fails() ? -EMLINK : faulty.inner->link(store, old_dir, old_name, new_dir, new_name);
+}
+
+static int faulty_stat(struct xtsfs_store *store, int dir, const char *name, struct stat *ret_stat)
+{
+	return fails() ? -EIO : faulty.inner->stat(store, dir, name, ret_stat);
+}
+
+static int faulty_fstat(struct xtsfs_store *store, int handle, struct stat *ret_stat)
+{
+	return fails() ? -EIO : faulty.inner->fstat(store, handle, ret_stat);
+}
+
+static struct xtsfs_store *make_faulty(const struct xtsfs_store *inner, unsigned countdown)
+{
+	faulty = (struct faulty){.inner = inner->ops, .ops = *inner->ops, .countdown = countdown};
+	faulty.ops.open = faulty_open;
+	faulty.ops.pwritev = faulty_pwritev;
+	faulty.ops.sync = faulty_sync;
+	faulty.ops.rename = faulty_rename;
+	faulty.ops.link = faulty_link;
+	faulty.ops.stat = faulty_stat;
+	faulty.ops.fstat = faulty_fstat;
+	faulty.store = (struct xtsfs_store){.ops = &faulty.ops, .root = inner->root};
+	return &faulty.store;
+}
+
+/* An empty directory for each test. */
+struct place {
+	char dir[64];
+	struct xtsfs_store *store;
+};
+
+static int set_up(void **state)
+{
+	struct place *place = calloc(1, sizeof(*place));
+
+	assert_non_null(place);
+	strcpy(place->dir, "/tmp/xtsfs-test-conf-XXXXXX");
+	assert_non_null(mkdtemp(place->dir));
+	assert_int_equal(xtsfs_store_posix_new(place->dir, &place->store), 0);
+	/* What is tested is not the limit on locked memory. */
+	xtsfs_secret_allow_swap(true);
+	*state = place;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *place = *state;
+	DIR *dir = opendir(place->dir);
+	struct dirent *entry;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			assert_int_equal(unlinkat(dirfd(dir), entry->d_name, 0), 0);
+	closedir(dir);
+	assert_int_equal(rmdir(place->dir), 0);
+	xtsfs_store_free(place->store);
+	free(place);
+	return 0;
+}
+
+static struct xtsfs_secret *secret_of(const void *data, size_t bytes)
+{
+	struct xtsfs_secret *secret;
+
+	assert_int_equal(xtsfs_secret_new(bytes, &secret), 0);
+	memcpy(secret->data, data, bytes);
+	return secret;
+}
+
+static struct xtsfs_secret *secret_text(const char *text)
+{
+	return secret_of(text, strlen(text));
+}
+
+static char *read_file(const struct place *place, const char *name, size_t *ret_bytes)
+{
+	char path[128], *text = malloc(XTSFS_CONFIG_MAX_BYTES + 1);
+	ssize_t n;
+	int fd;
+
+	assert_non_null(text);
+	snprintf(path, sizeof(path), "%s/%s", place->dir, name);
+	fd = open(path, O_RDONLY);
+	assert_true(fd >= 0);
+	n = read(fd, text, XTSFS_CONFIG_MAX_BYTES);
+	assert_true(n >= 0);
+	close(fd);
+	text[n] = '\0';
+	*ret_bytes = (size_t)n;
+	return text;
+}
+
+static void write_file(const struct place *place, const char *name, const char *text, size_t bytes)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", place->dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, bytes), bytes);
+	close(fd);
+}
+
+static unsigned count_entries(const struct place *place, const char *prefix)
+{
+	DIR *dir = opendir(place->dir);
+	struct dirent *entry;
+	unsigned count = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		count += strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+	closedir(dir);
+	return count;
+}
+
+static struct xtsfs_conf *load(const struct place *place)
+{
+	char problem[PROBLEM_BYTES];
+	struct xtsfs_conf *conf;
+
+	assert_int_equal(xtsfs_conf_load(place->store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem)), 0);
+	return conf;
+}
+
+/* 0 with the key that is wanted, or the error. */
+static int try(const struct xtsfs_conf *conf, const char *passphrase, int only, int *ret_slot)
+{
+	struct xtsfs_secret *secret = secret_text(passphrase), *volume_key = NULL;
+	const struct xtsfs_unlock unlock = {.passphrase = secret, .slot = only};
+	int r = xtsfs_conf_unlock(conf, &unlock, &volume_key, ret_slot);
+
+	assert_true((r == 0) == (volume_key != NULL));
+	xtsfs_secret_free(volume_key);
+	xtsfs_secret_free(secret);
+	return r;
+}
+
+/* A volume whose slots open with "zero" and "one". */
+static struct xtsfs_secret *make_volume(const struct place *place)
+{
+	struct xtsfs_secret *volume_key = secret_of("0123456789abcdef0123456789ABCDEF", 32);
+	static const char *const words[] = {"zero", "one"};
+	struct xtsfs_conf *conf;
+
+	assert_int_equal(xtsfs_conf_new(XTSFS_INTEGRITY_AES_GMAC, 4, &conf), 0);
+	for (unsigned i = 0; i < ARRAY_COUNT(words); i++) {
+		struct xtsfs_secret *secret = secret_text(words[i]);
+		const struct xtsfs_unlock with = {.passphrase = secret, .slot = -1};
+		unsigned slot;
+
+		assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with, &cheap, words[i], &slot), 0);
+		assert_int_equal(slot, i);
+		xtsfs_secret_free(secret);
+	}
+	assert_int_equal(xtsfs_conf_save(place->store, conf, volume_key, /* exclusive= */ true), 0);
+	xtsfs_conf_free(conf);
+	return volume_key;
+}
+
+static json_object *member(json_object *object, const char *name)
+{
+	json_object *value = NULL;
+
+	assert_true(json_object_object_get_ex(object, name, &value));
+	return value;
+}
+
+static struct xtsfs_secret *secret_hex(const char *hex)
+{
+	uint8_t data[256];
+
+	return secret_of(data, unit_unhex(hex, data, sizeof(data)));
+}
+
+/* Each vector's slot opens by itself, with all its parts of the config, and by the whole file with its HMAC. */
+static void test_vectors(void **state)
+{
+	const char *dir = getenv("XTSFS_VECTORS");
+	json_object *vectors, *slots, *confs;
+	char path[4096], problem[PROBLEM_BYTES];
+
+	(void)state;
+	if (!dir)
+		skip();
+	snprintf(path, sizeof(path), "%s/format-v1.json", dir);
+	vectors = json_object_from_file(path);
+	assert_non_null(vectors);
+	slots = member(vectors, "slots");
+	confs = member(vectors, "conf");
+	for (size_t i = 0; i < json_object_array_length(confs); i++) {
+		json_object *text = member(json_object_array_get_idx(confs, i), "text");
+		struct xtsfs_conf *conf;
+
+		assert_int_equal(xtsfs_conf_parse(json_object_get_string(text),
+						  (size_t)json_object_get_string_len(text), &conf, problem,
+						  sizeof(problem)),
+				 0);
+		for (size_t j = 0; j < json_object_array_length(slots); j++) {
+			json_object *vector = json_object_array_get_idx(slots, j), *slot = member(vector, "slot");
+			struct xtsfs_secret *secret = secret_hex(json_object_get_string(member(vector, "secret_hex")));
+			bool keyfile = strcmp(json_object_get_string(member(slot, "kind")), "keyfile") == 0;
+			const struct xtsfs_unlock unlock = {.passphrase = keyfile ? NULL : secret,
+							    .keyfile = keyfile ? secret : NULL,
+							    .slot = json_object_get_int(member(slot, "id"))};
+			struct xtsfs_secret *volume_key = NULL;
+			int opened;
+
+			assert_int_equal(xtsfs_conf_unlock(conf, &unlock, &volume_key, &opened), 0);
+			assert_int_equal(opened, unlock.slot);
+			assert_int_equal(volume_key->bytes, 32);
+			unit_assert_hex(volume_key->data, json_object_get_string(member(vectors, "volume_key")));
+			xtsfs_secret_free(volume_key);
+			xtsfs_secret_free(secret);
+		}
+		xtsfs_conf_free(conf);
+	}
+	json_object_put(vectors);
+}
+
+static void test_unlock(void **state)
+{
+	struct xtsfs_secret *volume_key = make_volume(*state);
+	struct xtsfs_conf *conf = load(*state);
+	const struct xtsfs_unlock nothing = {.slot = -1};
+	const struct xtsfs_unlock both = {.passphrase = volume_key, .keyfile = volume_key, .slot = -1};
+	const struct xtsfs_unlock keyfile = {.keyfile = volume_key, .slot = -1};
+	struct xtsfs_secret *opened = NULL;
+	int slot = -7;
+
+	assert_int_equal(try(conf, "zero", -1, &slot), 0);
+	assert_int_equal(slot, 0);
+	assert_int_equal(try(conf, "one", -1, &slot), 0);
+	assert_int_equal(slot, 1);
+	assert_int_equal(try(conf, "one", 1, NULL), 0);
+	assert_int_equal(try(conf, "one", 0, NULL), -EKEYREJECTED);
+	assert_int_equal(try(conf, "one", 2, NULL), -EKEYREJECTED);
+	assert_int_equal(try(conf, "two", -1, NULL), -EKEYREJECTED);
+	assert_int_equal(try(conf, "zero ", -1, NULL), -EKEYREJECTED);
+	assert_int_equal(xtsfs_conf_unlock(conf, &nothing, &opened, NULL), -EKEYREJECTED);
+	assert_int_equal(xtsfs_conf_unlock(conf, &both, &opened, NULL), -EKEYREJECTED);
+	assert_int_equal(xtsfs_conf_unlock(conf, &keyfile, &opened, NULL), -EKEYREJECTED);
+	assert_null(opened);
+	xtsfs_conf_free(conf);
+	xtsfs_secret_free(volume_key);
+}
+
+/* Every change of the text that the parser lets pass is found: by the slot, or by the HMAC. */
+static void test_edited(void **state)
+{
+	struct xtsfs_secret *volume_key = make_volume(*state);
+	char problem[PROBLEM_BYTES], *text;
+	unsigned parsed = 0;
+	size_t bytes;
+
+	text = read_file(*state, XTSFS_NAME_CONF, &bytes);
+	for (size_t i = 0; i < bytes; i++) {
+		struct xtsfs_conf *conf;
+		char before = text[i];
+		int r;
+
+		text[i] = before == 'a' ? 'b' : before >= '1' && before <= '7' ? before + 1 : 'a';
+		if (xtsfs_conf_parse(text, bytes, &conf, problem, sizeof(problem)) == 0) {
+			parsed++;
+			r = try(conf, "zero", 0, NULL);
+			assert_true(r == -EBADMSG || r == -EKEYREJECTED);
+			xtsfs_conf_free(conf);
+		}
+		text[i] = before;
+	}
+	assert_true(parsed > 100);
+	free(text);
+	xtsfs_secret_free(volume_key);
+}
+
+static void test_slots(void **state)
+{
+	struct xtsfs_secret *volume_key = make_volume(*state), *secret = secret_text("more");
+	uint8_t key[XTSFS_KEYFILE_MIN_BYTES] = {1};
+	struct xtsfs_secret *keyfile = secret_of(key, sizeof(key)), *opened = NULL;
+	const struct xtsfs_unlock with = {.passphrase = secret, .slot = -1};
+	const struct xtsfs_unlock with_keyfile = {.keyfile = keyfile, .slot = -1};
+	struct xtsfs_conf *conf = load(*state);
+	unsigned slot;
+	int used;
+
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with_keyfile, NULL, "file", &slot), 0);
+	assert_int_equal(slot, 2);
+	for (unsigned i = 3; i < 16; i++) {
+		assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with, &cheap, "", &slot), 0);
+		assert_int_equal(slot, i);
+	}
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with, &cheap, "", &slot), -ENOSPC);
+	assert_int_equal(xtsfs_conf_remove_slot(conf, 0), 0);
+	assert_int_equal(xtsfs_conf_remove_slot(conf, 0), -ENOENT);
+	assert_int_equal(xtsfs_conf_remove_slot(conf, 16), -ENOENT);
+	assert_int_equal(xtsfs_conf_remove_slot(conf, 9), 0);
+	/* Before it is saved: what stays can be unlocked, and the HMAC is that of the file as it was read. */
+	assert_int_equal(try(conf, "zero", -1, NULL), -EKEYREJECTED);
+	assert_int_equal(try(conf, "one", -1, &used), 0);
+	assert_int_equal(used, 1);
+	assert_int_equal(xtsfs_conf_save(((struct place *)*state)->store, conf, volume_key, false), 0);
+	xtsfs_conf_free(conf);
+
+	conf = load(*state);
+	assert_int_equal(conf->config->slot_count, 14);
+	assert_int_equal(try(conf, "zero", -1, NULL), -EKEYREJECTED);
+	assert_int_equal(try(conf, "one", -1, NULL), 0);
+	assert_int_equal(try(conf, "more", 15, NULL), 0);
+	assert_int_equal(xtsfs_conf_unlock(conf, &with_keyfile, &opened, &used), 0);
+	assert_int_equal(used, 2);
+	assert_memory_equal(opened->data, volume_key->data, 32);
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with, &cheap, "", &slot), 0);
+	assert_int_equal(slot, 0);
+	xtsfs_conf_free(conf);
+	xtsfs_secret_free(opened);
+	xtsfs_secret_free(keyfile);
+	xtsfs_secret_free(secret);
+	xtsfs_secret_free(volume_key);
+}
+
+static void test_add_refused(void **state)
+{
+	struct xtsfs_secret *volume_key = make_volume(*state), *secret = secret_text("word"), *empty = secret_text("x");
+	struct xtsfs_secret *short_key = secret_text("31 bytes, which is one too few.");
+	const struct xtsfs_argon2 dear = {.time = 1025, .memory_kib = 8, .parallel = 1};
+	const struct xtsfs_unlock passphrase = {.passphrase = secret}, nothing = {.slot = 0};
+	const struct xtsfs_unlock with_empty = {.passphrase = empty}, with_short = {.keyfile = short_key};
+	struct xtsfs_conf *conf = load(*state);
+	char name[66];
+
+	empty->bytes = 0;
+	memset(name, 'n', 65);
+	name[65] = '\0';
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with_empty, &cheap, "", NULL), -EINVAL);
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &nothing, &cheap, "", NULL), -EINVAL);
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with_short, &cheap, "", NULL), -EINVAL);
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &passphrase, NULL, "", NULL), -EINVAL);
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &passphrase, &dear, "", NULL), -ERANGE);
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &passphrase, &cheap, name, NULL), -EINVAL);
+	assert_int_equal(conf->config->slot_count, 2);
+	name[64] = '\0';
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &passphrase, &cheap, name, NULL), 0);
+	xtsfs_conf_free(conf);
+	xtsfs_secret_free(short_key);
+	xtsfs_secret_free(empty);
+	xtsfs_secret_free(secret);
+	xtsfs_secret_free(volume_key);
+}
+
+static void test_new(void **state)
+{
+	struct xtsfs_conf *conf, *other;
+
+	(void)state;
+	assert_int_equal(xtsfs_conf_new(XTSFS_INTEGRITY_NONE, 3, &conf), -EINVAL);
+	assert_int_equal(xtsfs_conf_new(XTSFS_INTEGRITY_NONE, 0, &conf), -EINVAL);
+	assert_int_equal(xtsfs_conf_new(XTSFS_INTEGRITY_NONE, 512, &conf), -EINVAL);
+	assert_int_equal(xtsfs_conf_new(XTSFS_INTEGRITY__COUNT, 1, &conf), -EINVAL);
+	assert_int_equal(xtsfs_conf_new(XTSFS_INTEGRITY_NONE, 256, &conf), 0);
+	assert_int_equal(xtsfs_conf_new(XTSFS_INTEGRITY_NONE, 256, &other), 0);
+	assert_memory_not_equal(conf->config->uuid, other->config->uuid, XTSFS_UUID_BYTES);
+	assert_int_equal(conf->config->uuid[6] >> 4, 4);
+	assert_int_equal(conf->config->uuid[8] >> 6, 2);
+	xtsfs_conf_free(other);
+	xtsfs_conf_free(conf);
+}
+
+/* What a reader would refuse is not written. */
+static void test_save_refused(void **state)
+{
+	struct place *place = *state;
+	struct xtsfs_secret *volume_key = make_volume(place);
+	struct xtsfs_conf *conf = load(place);
+	size_t bytes, bytes_after;
+	char *before = read_file(place, XTSFS_NAME_CONF, &bytes), *after;
+
+	strcpy(conf->config->slots[0].name, "\377");
+	assert_int_equal(xtsfs_conf_save(place->store, conf, volume_key, false), -EINVAL);
+	strcpy(conf->config->slots[0].name, "");
+	conf->config->slots[1].id = 0;
+	assert_int_equal(xtsfs_conf_save(place->store, conf, volume_key, false), -EINVAL);
+	conf->config->slot_count = 0;
+	assert_int_equal(xtsfs_conf_save(place->store, conf, volume_key, false), -EINVAL);
+	after = read_file(place, XTSFS_NAME_CONF, &bytes_after);
+	assert_int_equal(bytes_after, bytes);
+	assert_memory_equal(after, before, bytes);
+	free(before);
+	free(after);
+	xtsfs_conf_free(conf);
+	xtsfs_secret_free(volume_key);
+}
+
+static void test_exclusive(void **state)
+{
+	struct place *place = *state;
+	struct xtsfs_secret *volume_key = make_volume(place);
+	struct xtsfs_conf *conf = load(place);
+	struct xtsfs_store *store;
+	char path[128];
+
+	assert_int_equal(xtsfs_conf_save(place->store, conf, volume_key, true), -EEXIST);
+	snprintf(path, sizeof(path), "%s/%s", place->dir, XTSFS_NAME_CONF);
+	assert_int_equal(unlink(path), 0);
+	store = make_faulty(place->store, 0);
+	faulty.no_rename_flags = true;
+	assert_int_equal(xtsfs_conf_save(store, conf, volume_key, true), 0);
+	assert_int_equal(try(conf, "zero", -1, NULL), 0);
+	assert_int_equal(xtsfs_conf_save(store, conf, volume_key, true), -EEXIST);
+	assert_int_equal(count_entries(place, "xtsfs."), 1);
+	xtsfs_conf_free(conf);
+	xtsfs_secret_free(volume_key);
+}
+
+/* Fail each operation in turn: the old file or, once it was renamed, the new one, and no debris. */
+static void save_with_faults(struct place *place, const struct xtsfs_secret *volume_key, bool exclusive, bool links)
+{
+	char path[128];
+	unsigned n;
+	int r = -1;
+
+	snprintf(path, sizeof(path), "%s/%s", place->dir, XTSFS_NAME_CONF);
+	for (n = 1; r < 0; n++) {
+		struct xtsfs_conf *conf = load(place);
+		size_t bytes, bytes_after;
+		char *before = read_file(place, XTSFS_NAME_CONF, &bytes), *after;
+		struct xtsfs_store *store = make_faulty(place->store, n);
+
+		assert_int_equal(xtsfs_conf_remove_slot(conf, 1), 0);
+		faulty.no_rename_flags = links;
+		if (exclusive)
+			assert_int_equal(unlink(path), 0);
+		r = xtsfs_conf_save(store, conf, volume_key, exclusive);
+		assert_int_equal(count_entries(place, "xtsfs.tmp."), 0);
+		if (access(path, F_OK) == 0) {
+			after = read_file(place, XTSFS_NAME_CONF, &bytes_after);
+			/* The last of all is the fsync of the directory. */
+			assert_true(bytes_after < bytes || (!exclusive && r < 0));
+			if (bytes_after == bytes)
+				assert_memory_equal(after, before, bytes);
+			free(after);
+		} else {
+			assert_true(exclusive && r < 0);
+		}
+		write_file(place, XTSFS_NAME_CONF, before, bytes);
+		free(before);
+		xtsfs_conf_free(conf);
+	}
+	assert_true(n > 6);
+}
+
+static void test_faults(void **state)
+{
+	struct xtsfs_secret *volume_key = make_volume(*state);
+
+	save_with_faults(*state, volume_key, false, false);
+	save_with_faults(*state, volume_key, true, false);
+	save_with_faults(*state, volume_key, true, true);
+	xtsfs_secret_free(volume_key);
+}
+
+static void test_mode_and_owner(void **state)
+{
+	struct place *place = *state;
+	struct xtsfs_secret *volume_key = make_volume(place);
+	struct xtsfs_conf *conf = load(place);
+	struct stat status;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", place->dir, XTSFS_NAME_CONF);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0600);
+	assert_int_equal(chmod(path, 0640), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(path, 12345, 54321), 0);
+	assert_int_equal(xtsfs_conf_save(place->store, conf, volume_key, false), 0);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0640);
+	assert_int_equal(status.st_uid, geteuid() == 0 ? 12345 : geteuid());
+	xtsfs_conf_free(conf);
+	xtsfs_secret_free(volume_key);
+}
+
+static void test_load(void **state)
+{
+	struct place *place = *state;
+	char problem[PROBLEM_BYTES], path[128], *big = calloc(1, XTSFS_CONFIG_MAX_BYTES + 10);
+	struct xtsfs_conf *conf;
+
+	assert_non_null(big);
+	snprintf(path, sizeof(path), "%s/%s", place->dir, XTSFS_NAME_CONF);
+	assert_int_equal(xtsfs_conf_load(place->store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem)), -ENOENT);
+	write_file(place, XTSFS_NAME_CONF, "", 0);
+	assert_int_equal(xtsfs_conf_load(place->store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem)), -EUCLEAN);
+	write_file(place, XTSFS_NAME_CONF, big, XTSFS_CONFIG_MAX_BYTES + 10);
+	assert_int_equal(xtsfs_conf_load(place->store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem)), -EUCLEAN);
+	assert_non_null(strstr(problem, "longer"));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0); /* must not wait for a writer */
+	assert_int_equal(xtsfs_conf_load(place->store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem)), -EUCLEAN);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	assert_int_equal(xtsfs_conf_load(place->store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem)), -ELOOP);
+	free(big);
+}
+
+/* A member of a later version survives a change of slots by this one, and is authenticated. */
+static void test_unknown_member(void **state)
+{
+	struct place *place = *state;
+	struct xtsfs_secret *volume_key = make_volume(place);
+	struct xtsfs_conf *conf = load(place), *again;
+
+	assert_int_equal(json_object_object_add(conf->config->document, "later", json_object_new_int(7)), 0);
+	assert_int_equal(xtsfs_conf_save(place->store, conf, volume_key, false), 0);
+	again = load(place);
+	assert_int_equal(xtsfs_conf_remove_slot(again, 0), 0);
+	assert_int_equal(xtsfs_conf_save(place->store, again, volume_key, false), 0);
+	xtsfs_conf_free(again);
+	again = load(place);
+	assert_int_equal(json_object_get_int(member(again->config->document, "later")), 7);
+	assert_int_equal(try(again, "one", -1, NULL), 0);
+	xtsfs_conf_free(again);
+	xtsfs_conf_free(conf);
+	xtsfs_secret_free(volume_key);
+}
+
+/* A slot copied into another volume does not open there. */
+static void test_foreign_slot(void **state)
+{
+	struct xtsfs_secret *volume_key = make_volume(*state), *secret = secret_text("zero"), *opened = NULL;
+	const struct xtsfs_unlock unlock = {.passphrase = secret, .slot = -1};
+	struct xtsfs_conf *conf = load(*state);
+	uint8_t uuid[XTSFS_UUID_BYTES];
+
+	memcpy(uuid, conf->config->uuid, sizeof(uuid));
+	assert_int_equal(xtsfs_keyslot_open(&conf->config->slots[0], uuid, &unlock, &opened), 0);
+	xtsfs_secret_free(opened);
+	opened = NULL;
+	uuid[15] ^= 1;
+	assert_int_equal(xtsfs_keyslot_open(&conf->config->slots[0], uuid, &unlock, &opened), -EKEYREJECTED);
+	assert_null(opened);
+	xtsfs_conf_free(conf);
+	xtsfs_secret_free(secret);
+	xtsfs_secret_free(volume_key);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_new),
+		cmocka_unit_test_setup_teardown(test_unlock, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_edited, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_slots, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_add_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_save_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_exclusive, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_faults, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_mode_and_owner, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_load, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unknown_member, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_foreign_slot, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
