@@ -183,14 +183,18 @@ int main(int argc, char **argv)
 	struct xtsfs_daemon daemon = {.report_fd = -1};
 	struct xtsfs_options options;
 	char problem[4400];
-	int r, code;
+	int r, code, parsed;
 
+	parsed = xtsfs_options_parse(argc, argv, &options, problem, sizeof(problem));
+	r = xtsfs_daemon_descriptors(options.passphrase.passfd);
 	xtsfs_log_init("xtsfs");
+	if (r < 0)
+		xtsfs_warning("cannot put the standard descriptors in order: %s, going on", xtsfs_strerror(r));
 	umask(0);
 	r = xtsfs_process_harden();
 	if (r < 0)
 		xtsfs_warning("cannot keep keys out of core dumps: %s, going on", xtsfs_strerror(r));
-	r = xtsfs_options_parse(argc, argv, &options, problem, sizeof(problem));
+	r = parsed;
 	if (r < 0) {
 		xtsfs_error("%s", problem[0] ? problem : xtsfs_strerror(r));
 		code = r == -EINVAL ? XTSFS_EXIT_USAGE : XTSFS_EXIT_NOT_VOLUME;

@@ -12,6 +12,7 @@
 int cmd_bench(const struct cli_verb *verb, int argc, char **argv);
 int cmd_cat(const struct cli_verb *verb, int argc, char **argv);
 int cmd_extract(const struct cli_verb *verb, int argc, char **argv);
+int cmd_fsck(const struct cli_verb *verb, int argc, char **argv);
 int cmd_info(const struct cli_verb *verb, int argc, char **argv);
 int cmd_init(const struct cli_verb *verb, int argc, char **argv);
 int cmd_ls(const struct cli_verb *verb, int argc, char **argv);

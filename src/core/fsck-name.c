@@ -41,7 +41,8 @@ static void move_away(struct xtsfs_fsck *fsck, const struct xtsfs_fsck_place *pl
 			snprintf(action, sizeof(action), "moved to " XTSFS_NAME_LOST "/%s", moved);
 		if (r == 0 && is_long(place->backing_name)) {
 			snprintf(file, sizeof(file), "%s" XTSFS_NAME_LONG_SUFFIX, place->backing_name);
-			(void)xtsfs_fsck_quarantine(fsck, handle, file, moved); /* it may not be there */
+			r = xtsfs_fsck_quarantine(fsck, handle, file, moved);
+			r = r == -ENOENT ? 0 : r;
 		}
 	}
 	xtsfs_fsck_report(fsck, place, XTSFS_FSCK_ERROR, code, xtsfs_fsck_outcome_of(fsck, r), r, action, "%s", detail);

@@ -93,7 +93,7 @@ static bool memory_available(uint64_t *ret_ram_kib, uint64_t *ret_with_swap_kib)
 static uint64_t cgroup_limit_kib(void)
 {
 	static const char *const paths[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-	char text[64];
+	char text[64] = "";
 
 	for (unsigned i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 		if (read_small(paths[i], text, sizeof(text)) == 0 && text[0] >= '0' && text[0] <= '9')

@@ -56,7 +56,7 @@ static void close_on_exec_one_by_one(void)
 	if (!dir)
 		return;
 	while ((entry = readdir(dir))) {
-		int fd = atoi(entry->d_name); /* "." and "..": 0 */
+		int fd = (int)strtol(entry->d_name, NULL, 10); /* "." and "..": 0 */
 		int flags = fd > STDERR_FILENO ? fcntl(fd, F_GETFD) : -1;
 
 		if (flags >= 0)

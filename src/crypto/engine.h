@@ -7,6 +7,8 @@
  * Threads: a tfm is shared by all threads; an op belongs to one thread at a time (pool.h leases them).
  * Secrets: the kcapi engine wipes the key after setkey; the openssl engine keeps it in locked memory until free.
  *          AF_ALG state is shared over fork: make a tfm after the last fork.
+ *          libkcapi opens descriptors without CLOEXEC; tfm_new and op_new of the kernel engine therefore mark every
+ *          descriptor of the process from 3 up as close-on-exec.
  * Source:  IEEE 1619; AF_ALG facts in docs/design.md.
  */
 #ifndef XTSFS_CRYPTO_ENGINE_H

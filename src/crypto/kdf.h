@@ -28,19 +28,21 @@ struct xtsfs_argon2 {
 #define XTSFS_ARGON2_MAX_PARALLEL   16U
 #define XTSFS_ARGON2_MAX_WORK	    (1ULL << 28) /* time · memory_kib */
 
-/** HKDF-SHA-512. @info: a string. @bytes: 1 to 255·64. 0, -EIO. */
+/** HKDF-SHA-512. @info: a string. @key_bytes: 1 or more. @bytes: 1 to 255·64. 0, -EINVAL, -EIO. */
 xtsfs_must_check int xtsfs_hkdf_sha512(const uint8_t *key, size_t key_bytes, const uint8_t *salt, size_t salt_bytes,
 				       const char *info, uint8_t *ret_out, size_t bytes);
 /** 0 or -EINVAL, -ERANGE: are the parameters within the bounds of the spec? Pure. */
 xtsfs_must_check int xtsfs_argon2_check(const struct xtsfs_argon2 *params);
-/** Argon2id v1.3; checks the parameters first. -ENOMEM if the memory cannot be had. The library's memory is wiped.
+/** Argon2id v1.3; checks the parameters first. @salt_bytes: 8 or more, @bytes: 4 or more. -ENOMEM if the
+ * memory cannot be had, also if it is more than the machine's free memory and swap. The library's memory is wiped.
  * Empty passwords are allowed here. */
 xtsfs_must_check int xtsfs_argon2id(const struct xtsfs_argon2 *params, const uint8_t *password, size_t password_bytes,
 				    const uint8_t *salt, size_t salt_bytes, uint8_t *ret_out, size_t bytes);
 /**
  * Find parameters that take about @target_ms on this machine with at most @max_memory_kib (0: the smaller of 1 GiB and
  * half of the memory available) and @max_parallel lanes (0: the processors, at most 4): memory first, then passes, as
- * cryptsetup does. At least time 4 (or memory 32 MiB).
+ * cryptsetup does. At least time 4 and memory 32 MiB (or @max_memory_kib if that is less), however long it takes.
+ * Itself takes up to about three times @target_ms.
  */
 xtsfs_must_check int xtsfs_argon2_calibrate(uint32_t target_ms, uint32_t max_memory_kib, uint32_t max_parallel,
 					    struct xtsfs_argon2 *ret_params);

@@ -7,8 +7,9 @@
  * The pool makes the TFM, grows to at most max_ops OP handles (one for each I/O thread) and is warmed with all of them
  * by xtsfs_pool_warm() after daemonising. A thread that finds all leased makes another up to the limit, else waits. An
  * operation that fails kills its op: destroyed, a new one made, tried once more, then -EIO; output of a failed run is
- * wiped, never exposed. If a new op cannot be made (descriptors run out) the run waits for one in use by others; if
- * there is none at all, the error is returned.
+ * wiped, never exposed. A run in place (in == out) is processed from a copy in pieces of 16 KiB, since a retry needs
+ * the input; from buffer to buffer is about a tenth faster. If a new op cannot be made (descriptors run out) the run
+ * waits for one in use by others; if there is none at all, the error is returned.
  */
 #ifndef XTSFS_CRYPTO_POOL_H
 #define XTSFS_CRYPTO_POOL_H
@@ -25,6 +26,8 @@ struct xtsfs_pool_stats {
 	uint64_t waits;	   /* leases that had to wait */
 };
 
+/** @max_ops: 1 to 4096. 0, -EINVAL (@max_ops, key1 == key2), or an error of the engine's tfm_new. The caller wipes
+ * @key. */
 xtsfs_must_check int xtsfs_pool_new(const struct xtsfs_engine *engine, const uint8_t key[static XTSFS_XTS_KEY_BYTES],
 				    unsigned max_ops, struct xtsfs_pool **ret_pool);
 /** Nobody may be inside. NULL is fine; returns NULL. */

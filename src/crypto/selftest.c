@@ -44,7 +44,7 @@ struct buffers {
 	uint8_t again[RUN_SECTORS * XTSFS_XTS_MAX_BYTES];
 };
 
-/* An OP that the next step may replace: an error kills it. */
+/* What is tested. After an error the OP is only freed. */
 struct subject {
 	const struct xtsfs_engine *engine;
 	struct xtsfs_op *op;

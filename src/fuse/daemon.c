@@ -12,6 +12,24 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+int xtsfs_daemon_descriptors(int keep)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR); /* without O_CLOEXEC: 0 to 2 are for children, too */
+		if (fd < 0)
+			return -errno;
+	} while (fd <= STDERR_FILENO);
+	close(fd);
+	if (keep <= STDERR_FILENO)
+		return close_range(STDERR_FILENO + 1, ~0U, 0) < 0 && errno != ENOSYS ? -errno : 0;
+	if (keep > STDERR_FILENO + 1)
+		(void)close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0);
+	(void)close_range((unsigned)keep + 1, ~0U, 0);
+	return 0;
+}
+
 int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon)
 {
 	int ends[2], status;

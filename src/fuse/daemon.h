@@ -15,6 +15,11 @@ struct xtsfs_daemon {
 	int report_fd; /* the waiting parent's pipe; -1 in the foreground */
 };
 
+/**
+ * First of all: standard descriptors that are closed become /dev/null, so that no file of ours gets their numbers, and
+ * others that were inherited are closed, so that no lock or pipe of the caller is held; all but @keep (or -1).
+ */
+xtsfs_must_check int xtsfs_daemon_descriptors(int keep);
 /** Fork; the parent waits in here and exits with what the child reports. Returns in the child. -errno if there can be
  * none. */
 xtsfs_must_check int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const for_others[] = {"noauto",
 					 "auto",
@@ -204,6 +205,24 @@ static int absolute(const char *path, bool must_be_directory, char **ret_path, c
 	return 0;
 }
 
+/* The daemon goes to "/" and removes the file at its end. It need not exist, so realpath() is no use. */
+static int make_absolute(char **path)
+{
+	xtsfs_auto_free char *directory = NULL;
+	char *longer;
+
+	if (!*path || **path == '/')
+		return 0;
+	directory = getcwd(NULL, 0);
+	if (!directory)
+		return -errno;
+	if (asprintf(&longer, "%s/%s", directory, *path) < 0)
+		return -ENOMEM;
+	free(*path);
+	*path = longer;
+	return 0;
+}
+
 static int parse_arguments(int argc, char **argv, struct xtsfs_options *options, const char *positional[2],
 			   char *ret_problem, size_t problem_bytes)
 {
@@ -280,6 +299,8 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 	r = absolute(positional[0], true, &options->source, ret_problem, problem_bytes);
 	if (r == 0)
 		r = absolute(positional[1], true, &options->mountpoint, ret_problem, problem_bytes);
+	if (r == 0)
+		r = make_absolute(&options->pidfile);
 	if (r < 0)
 		return r;
 	size_t bytes = strlen(options->source);

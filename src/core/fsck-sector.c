@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Verifying the sectors of a file, group by group (spec 9.6), and settling their entries.
+ *
+ * A group is read at once with the meta block in front of it. Every sector must have the tag "now" or "before", or be a
+ * hole; nothing is decrypted. Several threads take groups of one file in ascending order, a few at a time, so the file
+ * is read nearly sequentially. What the backing filesystem says is a hole is passed over in sparse files.
+ *
+ * What is written, and why it is safe at any instant:
+ *
+ * - finalising: both tags become the one of what is stored. Everything was made durable before the check began
+ *   (fsck.c), and the change is one write of one block.
+ * - salvage: the same, with a new tag of what is stored.
+ * - zeros: both tags become those of the new sector first, then the sector is written. In between the sector is as bad
+ *   as it was; the bad bytes are never accepted as an older version.
+ */
+#include "core/fsck-file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_GROUPS 8U	  /* taken at a time */
+#define RANGES_MOST  256U /* kept before they are told */
+
+int xtsfs_fsck_load_meta(struct xtsfs_fsck_file *file, uint64_t group_no, struct xtsfs_disk_block *ret_block)
+{
+	ssize_t n;
+
+	if (group_no == 0) {
+		*ret_block = file->state.block0;
+		return 0;
+	}
+	n = xtsfs_store_pread(file->fsck->store, file->io.handle, ret_block, sizeof(*ret_block),
+			      xtsfs_group_cipher_off(group_no));
+	if (n < 0)
+		return (int)n;
+	memset((uint8_t *)ret_block + n, 0, sizeof(*ret_block) - (size_t)n);
+	if ((file->state.header.flags & XTSFS_FILE_SPARSE) && xtsfs_is_zero(ret_block, sizeof(*ret_block))) {
+		xtsfs_meta_pack(group_no, file->state.header.file_id, ret_block);
+		return 0;
+	}
+
+	uint8_t tag[XTSFS_TAG_BYTES];
+	struct iovec parts[3];
+	int r = xtsfs_mac_tag(file->fsck->volume->keys->meta, parts, xtsfs_meta_tag_parts(ret_block, parts), tag);
+
+	if (r < 0)
+		return r;
+	return xtsfs_meta_check(ret_block, group_no, file->state.header.file_id) == 0 &&
+			       xtsfs_equal_secret(tag, ret_block->meta.tag, sizeof(tag))
+		       ? 0
+		       : -XTSFS_EAUTH;
+}
+
+int xtsfs_fsck_sector(struct xtsfs_fsck_file *file, uint64_t plain_bytes, uint64_t sector_no)
+{
+	struct xtsfs_scratch *scratch = xtsfs_scratch();
+	uint32_t bytes = xtsfs_sector_plain_bytes(plain_bytes, sector_no);
+	ssize_t n;
+	int r;
+
+	if (!scratch)
+		return -ENOMEM;
+	r = xtsfs_fsck_load_meta(file, xtsfs_sector_group(sector_no), &scratch->meta);
+	if (r < 0)
+		return r == -XTSFS_EAUTH ? XTSFS_IS_BAD : r;
+	n = xtsfs_store_pread(file->fsck->store, file->io.handle, scratch->sectors, XTSFS_BLOCK_BYTES,
+			      xtsfs_sector_cipher_off(XTSFS_LAYOUT_GROUPS, sector_no));
+	if (n < 0)
+		return (int)n;
+	memset(scratch->sectors + n, 0, XTSFS_BLOCK_BYTES - (size_t)n);
+	return xtsfs_sector_verify(&file->io, sector_no, bytes, scratch->sectors,
+				   &scratch->meta.entry[sector_no % XTSFS_GROUP_SECTORS]);
+}
+
+/* ---- ranges ---- */
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct xtsfs_fsck_range *x = a, *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static bool can_join(const struct xtsfs_fsck_range *a, const struct xtsfs_fsck_range *b)
+{
+	return a->kind == b->kind && a->outcome == b->outcome && a->error == b->error && a->last + 1 == b->first;
+}
+
+static void tell_range(struct xtsfs_fsck_file *file, const struct xtsfs_fsck_range *range)
+{
+	bool salvage = file->fsck->options.damage == XTSFS_FSCK_DAMAGE_SALVAGE;
+	const char *action =
+		range->outcome == XTSFS_FSCK_LEFT
+			? (range->kind == XTSFS_FSCK_UNREADABLE
+				   ? "--zero would write zeros in their place"
+				   : "--salvage would accept them as they are, --zero would put zeros in their place")
+			: (salvage ? "accepted as they are" : "replaced by zeros");
+	uint64_t end = (range->last + 1) * XTSFS_BLOCK_BYTES;
+
+	if (end > file->state.plain_bytes)
+		end = file->state.plain_bytes;
+	if (range->kind == XTSFS_FSCK_UNREADABLE)
+		xtsfs_fsck_count(&file->fsck->totals.io_errors, 1);
+	xtsfs_fsck_report(
+		file->fsck, &file->place, XTSFS_FSCK_ERROR,
+		range->kind == XTSFS_FSCK_BAD_META     ? "meta-bad"
+		: range->kind == XTSFS_FSCK_UNREADABLE ? "sector-unreadable"
+						       : "sector-bad-tag",
+		range->outcome, range->error, action, "%ssectors %llu to %llu (bytes %llu to %llu) %s",
+		range->kind == XTSFS_FSCK_BAD_META ? "the meta block is not authentic: " : "",
+		(unsigned long long)range->first, (unsigned long long)range->last,
+		(unsigned long long)(range->first * XTSFS_BLOCK_BYTES), (unsigned long long)end - 1,
+		range->kind == XTSFS_FSCK_BAD_META     ? "cannot be verified"
+		: range->kind == XTSFS_FSCK_UNREADABLE ? "cannot be read from the backing file"
+						       : "are not authentic");
+}
+
+void xtsfs_fsck_tell_ranges(struct xtsfs_fsck_file *file)
+{
+	struct xtsfs_fsck_range *ranges = file->ranges;
+
+	if (file->range_count == 0)
+		return;
+	qsort(ranges, file->range_count, sizeof(*ranges), compare_ranges);
+	for (size_t i = 0; i < file->range_count;) {
+		struct xtsfs_fsck_range joined = ranges[i++];
+
+		while (i < file->range_count && can_join(&joined, &ranges[i]))
+			joined.last = ranges[i++].last;
+		tell_range(file, &joined);
+	}
+	file->range_count = 0;
+}
+
+static void add_range(struct xtsfs_fsck_file *file, struct xtsfs_fsck_range range)
+{
+	xtsfs_guard_mutex(&file->mutex);
+
+	if (!file->ranges)
+		file->ranges = calloc(RANGES_MOST, sizeof(*file->ranges));
+	if (!file->ranges) {
+		tell_range(file, &range);
+		return;
+	}
+	if (file->range_count && can_join(&file->ranges[file->range_count - 1], &range)) {
+		file->ranges[file->range_count - 1].last = range.last;
+		return;
+	}
+	if (file->range_count == RANGES_MOST)
+		xtsfs_fsck_tell_ranges(file);
+	file->ranges[file->range_count++] = range;
+}
+
+/* ---- one group ---- */
+
+enum sector_state { SECTOR_GOOD, SECTOR_UNFINAL, SECTOR_BAD, SECTOR_UNREADABLE };
+
+struct group {
+	struct xtsfs_scratch *scratch;
+	uint64_t group_no, first;
+	unsigned count; /* sectors of the file in it */
+	bool meta_bad, changed;
+	uint8_t state[XTSFS_GROUP_SECTORS]; /* enum sector_state */
+};
+
+static uint8_t *sector_at(struct group *group, unsigned i)
+{
+	return group->scratch->sectors + (size_t)i * XTSFS_BLOCK_BYTES;
+}
+
+static uint32_t bytes_of(struct xtsfs_fsck_file *file, const struct group *group, unsigned i)
+{
+	return xtsfs_sector_plain_bytes(file->state.plain_bytes, group->first + i);
+}
+
+/* The group's sectors into the buffer; one by one if that fails, to tell which of them cannot be read. */
+static void read_sectors(struct xtsfs_fsck_file *file, struct group *group)
+{
+	struct xtsfs_store *store = file->fsck->store;
+	uint64_t offset = xtsfs_sector_cipher_off(XTSFS_LAYOUT_GROUPS, group->first);
+	size_t bytes = (size_t)group->count * XTSFS_BLOCK_BYTES;
+	ssize_t n = xtsfs_store_pread(store, file->io.handle, group->scratch->sectors, bytes, offset);
+
+	if (n >= 0) {
+		memset(group->scratch->sectors + n, 0, bytes - (size_t)n);
+		xtsfs_fsck_count(&file->fsck->totals.checked_bytes, (uint64_t)n);
+		return;
+	}
+	for (unsigned i = 0; i < group->count; i++) {
+		n = xtsfs_store_pread(store, file->io.handle, sector_at(group, i), XTSFS_BLOCK_BYTES,
+				      offset + (uint64_t)i * XTSFS_BLOCK_BYTES);
+		if (n < 0)
+			group->state[i] = SECTOR_UNREADABLE;
+		memset(sector_at(group, i) + (n > 0 ? n : 0), 0, XTSFS_BLOCK_BYTES - (size_t)(n > 0 ? n : 0));
+	}
+}
+
+/* The entry says what is stored, in both its tags. */
+static void settle(struct xtsfs_disk_entry *entry, int verdict)
+{
+	if (verdict == XTSFS_IS_HOLE)
+		memset(entry, 0, sizeof(*entry));
+	else if (verdict == XTSFS_IS_BEFORE)
+		memcpy(entry->now, entry->before, sizeof(entry->now));
+	else
+		memcpy(entry->before, entry->now, sizeof(entry->before));
+}
+
+static int examine(struct xtsfs_fsck_file *file, struct group *group)
+{
+	for (unsigned i = 0; i < group->count; i++) {
+		struct xtsfs_disk_entry *entry = &group->scratch->meta.entry[i];
+		int verdict;
+
+		if (group->state[i] == SECTOR_UNREADABLE)
+			continue;
+		if (group->meta_bad) {
+			group->state[i] = SECTOR_BAD;
+			continue;
+		}
+		verdict = xtsfs_sector_verify(&file->io, group->first + i, bytes_of(file, group, i),
+					      sector_at(group, i), entry);
+		if (verdict < 0)
+			return verdict;
+		if (verdict == XTSFS_IS_BAD) {
+			group->state[i] = SECTOR_BAD;
+		} else if (memcmp(entry->now, entry->before, sizeof(entry->now)) != 0) {
+			group->state[i] = SECTOR_UNFINAL;
+			settle(entry, verdict);
+			group->changed = true;
+		}
+	}
+	return 0;
+}
+
+/* New entries, and for zeros new content, of the sectors that are to be forced. */
+static int force(struct xtsfs_fsck_file *file, struct group *group)
+{
+	bool zero = file->fsck->options.damage == XTSFS_FSCK_DAMAGE_ZERO;
+	bool sparse = file->state.header.flags & XTSFS_FILE_SPARSE;
+
+	if (group->meta_bad)
+		memset(group->scratch->meta.entry, 0, sizeof(group->scratch->meta.entry));
+	for (unsigned i = 0; i < group->count; i++) {
+		struct xtsfs_disk_entry *entry = &group->scratch->meta.entry[i];
+		uint32_t bytes = bytes_of(file, group, i), padded = xtsfs_pad16(bytes);
+		uint8_t *cipher = sector_at(group, i);
+		int r = 0;
+
+		if (group->state[i] != SECTOR_BAD && !(zero && group->state[i] == SECTOR_UNREADABLE))
+			continue;
+		if (!zero && sparse && xtsfs_is_zero(cipher, padded)) {
+			memset(entry, 0, sizeof(*entry));
+			continue;
+		}
+		if (zero) {
+			memset(cipher, 0, padded);
+			r = xtsfs_sector_crypt(&file->io, XTSFS_ENCRYPT, group->first + i, cipher, cipher, padded);
+		}
+		if (r == 0)
+			r = xtsfs_sector_tag(&file->io, group->first + i, bytes, cipher, entry->now);
+		if (r < 0)
+			return r;
+		memcpy(entry->before, entry->now, sizeof(entry->before));
+	}
+	group->changed = true;
+	__atomic_store_n(&file->content_changed, true, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int write_group(struct xtsfs_fsck_file *file, struct group *group, bool forced)
+{
+	struct xtsfs_store *store = file->fsck->store;
+	int r = file->write_error;
+
+	if (r == 0)
+		r = xtsfs_meta_store(&file->io, group->group_no, &group->scratch->meta);
+	if (r == 0)
+		__atomic_store_n(&file->written, true, __ATOMIC_RELAXED);
+	if (!forced || file->fsck->options.damage != XTSFS_FSCK_DAMAGE_ZERO)
+		return r;
+	for (unsigned i = 0; r == 0 && i < group->count; i++)
+		if (group->state[i] == SECTOR_BAD || group->state[i] == SECTOR_UNREADABLE)
+			r = xtsfs_store_pwrite(store, file->io.handle, sector_at(group, i),
+					       xtsfs_pad16(bytes_of(file, group, i)),
+					       xtsfs_sector_cipher_off(XTSFS_LAYOUT_GROUPS, group->first + i));
+	return r;
+}
+
+/* What was found, with what became of it. */
+static void tell_group(struct xtsfs_fsck_file *file, const struct group *group, bool forced, int error)
+{
+	bool zero = file->fsck->options.damage == XTSFS_FSCK_DAMAGE_ZERO;
+	uint64_t unfinal = 0;
+
+	for (unsigned i = 0; i < group->count; i++) {
+		struct xtsfs_fsck_range range = {.first = group->first + i, .last = group->first + i};
+
+		unfinal += group->state[i] == SECTOR_UNFINAL;
+		if (group->state[i] != SECTOR_BAD && group->state[i] != SECTOR_UNREADABLE)
+			continue;
+		range.kind = group->state[i] == SECTOR_UNREADABLE ? XTSFS_FSCK_UNREADABLE
+			     : group->meta_bad			  ? XTSFS_FSCK_BAD_META
+								  : XTSFS_FSCK_BAD_SECTORS;
+		range.outcome = forced && (zero || range.kind != XTSFS_FSCK_UNREADABLE)
+					? xtsfs_fsck_outcome_of(file->fsck, error)
+					: XTSFS_FSCK_LEFT;
+		range.error = range.outcome == XTSFS_FSCK_FAILED ? error : 0;
+		add_range(file, range);
+		if (range.outcome != XTSFS_FSCK_REPAIRED &&
+		    range.first + 1 == xtsfs_sector_count(file->state.plain_bytes))
+			__atomic_store_n(&file->last_bad, true, __ATOMIC_RELAXED);
+	}
+	xtsfs_fsck_count(&file->unfinal, unfinal);
+	if (file->fsck->options.repair && error < 0 && unfinal) {
+		xtsfs_fsck_count(&file->unfinal_left, unfinal);
+		__atomic_store_n(&file->unfinal_error, error, __ATOMIC_RELAXED);
+	}
+}
+
+static void check_group(struct xtsfs_fsck_file *file, uint64_t group_no)
+{
+	struct group group = {.scratch = xtsfs_scratch(), .group_no = group_no,
+			      .first = group_no * XTSFS_GROUP_SECTORS};
+	uint64_t left = xtsfs_sector_count(file->state.plain_bytes) - group.first;
+	bool damaged = false, forced = false;
+	int r, error = 0;
+
+	group.count = left < XTSFS_GROUP_SECTORS ? (unsigned)left : XTSFS_GROUP_SECTORS;
+	if (!group.scratch) {
+		xtsfs_fsck_report_io(file->fsck, &file->place, -ENOMEM, "verify a group of sectors");
+		return;
+	}
+	r = xtsfs_fsck_load_meta(file, group_no, &group.scratch->meta);
+	group.meta_bad = r < 0;
+	read_sectors(file, &group);
+	r = examine(file, &group);
+	if (r < 0) {
+		xtsfs_fsck_report_io(file->fsck, &file->place, r, "verify a group of sectors");
+		return;
+	}
+	xtsfs_fsck_count(&file->fsck->totals.sectors, group.count);
+	for (unsigned i = 0; i < group.count; i++)
+		damaged |= group.state[i] == SECTOR_BAD || group.state[i] == SECTOR_UNREADABLE;
+	if (damaged && file->fsck->options.damage != XTSFS_FSCK_DAMAGE_REPORT) {
+		error = force(file, &group);
+		forced = true;
+	}
+	if (error == 0 && file->fsck->options.repair && group.changed)
+		error = write_group(file, &group, forced);
+	tell_group(file, &group, forced, error);
+}
+
+/* The first group from @group_no on that is not in a hole of the backing file. */
+static uint64_t skip_hole(struct xtsfs_fsck_file *file, uint64_t group_no)
+{
+	struct xtsfs_store *store = file->fsck->store;
+	int64_t at;
+
+	if (group_no == 0 || !(file->state.header.flags & XTSFS_FILE_SPARSE))
+		return group_no;
+	at = store->ops->seek(store, file->io.handle, xtsfs_group_cipher_off(group_no), SEEK_DATA);
+	if (at == -ENXIO)
+		return file->groups;
+	return at < 0 ? group_no : (uint64_t)at / (XTSFS_GROUP_BLOCKS * XTSFS_BLOCK_BYTES);
+}
+
+void xtsfs_fsck_verify(struct xtsfs_fsck_file *file)
+{
+	while (!xtsfs_fsck_stopped(file->fsck)) {
+		uint64_t from = __atomic_fetch_add(&file->next_group, CHUNK_GROUPS, __ATOMIC_RELAXED), to, data;
+
+		if (from >= file->groups)
+			return;
+		to = from + CHUNK_GROUPS < file->groups ? from + CHUNK_GROUPS : file->groups;
+		while (from < to && !xtsfs_fsck_stopped(file->fsck)) {
+			data = skip_hole(file, from);
+			if (data > from) {
+				/* The others need not begin in it either. */
+				uint64_t next = __atomic_load_n(&file->next_group, __ATOMIC_RELAXED);
+
+				while (next < data &&
+				       !__atomic_compare_exchange_n(&file->next_group, &next, data, false,
+								    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+					;
+				from = data;
+				continue;
+			}
+			check_group(file, from++);
+		}
+	}
+}
