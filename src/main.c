@@ -39,7 +39,7 @@ static int unlock(const struct xtsfs_options *options, const struct xtsfs_conf *
 		xtsfs_error("'%s' has no keyslot %d", options->source, options->slot);
 		return XTSFS_EXIT_SLOT;
 	}
-	snprintf(prompt, sizeof(prompt), "Passphrase for %s", options->source);
+	snprintf(prompt, sizeof(prompt), "Passphrase for '%s'", options->source);
 	for (int tries = asks ? PROMPT_TRIES : 1; tries > 0 && r == -XTSFS_EPASS; tries--) {
 		xtsfs_auto_secret *secret = NULL;
 		struct xtsfs_unlock with = {.slot = options->slot};
@@ -48,6 +48,10 @@ static int unlock(const struct xtsfs_options *options, const struct xtsfs_conf *
 
 		r = xtsfs_source_read(&options->passphrase, prompt, false, &secret, &is_keyfile, problem,
 				      sizeof(problem));
+		if (r == -EPERM || r == -EAGAIN || r == -ENOMEM) { /* what mlock() says of a limit */
+			xtsfs_error("%s; raise the limit (ulimit -l) or use -o allow_swap", problem);
+			return XTSFS_EXIT_MEMORY;
+		}
 		if (r < 0) {
 			xtsfs_error("%s", problem);
 			return XTSFS_EXIT_SOURCE;

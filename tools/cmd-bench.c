@@ -194,8 +194,10 @@ static int bench_macs(const struct bench *bench)
 {
 	int exit_code = 0;
 
-	if (!bench->json)
-		cli_say("\n%-7s %7s %36s", "tags", "threads", "sectors authenticated");
+	if (!bench->json) {
+		cli_say("%s", "");
+		cli_say("%-7s %7s %36s", "tags", "threads", "sectors authenticated");
+	}
 	for (unsigned i = 0; exit_code == 0 && i < bench->thread_count_rows; i++)
 		exit_code = bench_mac(bench, "aes-gmac", XTSFS_MAC_AES_GMAC, bench->thread_counts[i]);
 	for (unsigned i = 0; exit_code == 0 && i < bench->thread_count_rows; i++)
@@ -218,7 +220,8 @@ static int bench_kdf(const struct bench *bench)
 	if (r < 0)
 		return cli_fail(r, "cannot measure the key derivation");
 	if (!bench->json) {
-		cli_say("\nkey derivation: %.0f ms for Argon2id with %s, %u passes, %u lanes", ms,
+		cli_say("%s", "");
+		cli_say("key derivation: %.0f ms for Argon2id with %s, %u passes, %u lanes", ms,
 			xtsfs_format_size((uint64_t)params.memory_kib << 10, size), params.time, params.parallel);
 		return 0;
 	}

@@ -4,8 +4,8 @@
  *
  * Layer:   base.
  * Threads: any; each line is written with one write.
- * Secrets: never log a key, nonce, passphrase or file content; names of files only at a level the user chose
- * (xtsfs_log_names()).
+ * Secrets: never log a key, nonce, passphrase or file content; names of files only where the user chose so
+ * (-o log_names).
  *
  * Lines read "PROGRAM: LEVEL: text\n". They go to stderr, to the file named by the environment variable XTSFS_LOG_FILE
  * (opened for append by xtsfs_log_init()), or, after xtsfs_log_to_syslog(), to syslog; to the file too if one is set.

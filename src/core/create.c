@@ -180,7 +180,7 @@ int xtsfs_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsf
 	       struct stat *ret_stat)
 {
 	struct xtsfs_node *same;
-	struct xtsfs_at at;
+	struct xtsfs_at at = {0};
 	struct place place;
 	int r = place_begin(volume, dir, name, &place);
 

@@ -237,7 +237,10 @@ void xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node)
 {
 	struct xtsfs_fd *fd;
 
-	if (xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &fd) < 0)
+	/* One that is good for whatever may come: there is no opening it again. */
+	if ((!S_ISREG(node->type) || (xtsfs_fd_get(volume, node, XTSFS_ACCESS_WRITE, &fd) < 0 &&
+				      xtsfs_fd_get(volume, node, XTSFS_ACCESS_READ, &fd) < 0)) &&
+	    xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &fd) < 0)
 		return; /* the object can then not be reached after its last name is gone: ESTALE */
 	pthread_mutex_lock(&volume->fd_mutex);
 	node->keep_fd = true;

@@ -46,9 +46,11 @@ int xtsfs_file_attach(struct xtsfs_volume *volume, struct xtsfs_node *node, stru
 		return S_ISDIR(node->type) ? -EISDIR : -EINVAL;
 	xtsfs_guard_mutex(&volume->file_mutex);
 	if (!node->file) {
-		node->file = file_new(node);
-		if (!node->file)
+		struct xtsfs_file *file = file_new(node);
+
+		if (!file)
 			return -ENOMEM;
+		__atomic_store_n(&node->file, file, __ATOMIC_RELAXED); /* dir.c looks without the mutex */
 	}
 	if (node->file->users++ == 0)
 		xtsfs_node_ref(volume, node);
@@ -56,27 +58,34 @@ int xtsfs_file_attach(struct xtsfs_volume *volume, struct xtsfs_node *node, stru
 	return 0;
 }
 
-/* Settles what is pending before the state goes away. */
+/* Settles what is pending before the state goes away. What cannot be settled is the next opening's to find out, so the
+ * volume keeps its marker. */
 static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 {
 	struct xtsfs_io io = {.volume = volume, .file = file};
 	struct stat st;
 	int r;
 
+	__atomic_store_n(&file->changed, false, __ATOMIC_RELAXED);
 	r = xtsfs_fd_get(volume, file->node, XTSFS_ACCESS_WRITE, &io.fd);
-	if (r < 0)
-		return r == -ESTALE ? 0 : r;
-	io.handle = io.fd->handle;
-	r = volume->store->ops->fstat(volume->store, io.handle, &st);
-	if (r == 0 && st.st_nlink > 0) {
-		xtsfs_guard_exclusive(&file->lock);
-		r = xtsfs_finalise(&io, &file->dirty, true);
-		if (r == 0) {
-			xtsfs_groupset_clear(&file->dirty);
-			file->changed = false;
+	if (r == 0) {
+		io.handle = io.fd->handle;
+		r = volume->store->ops->fstat(volume->store, io.handle, &st);
+		if (r == 0 && st.st_nlink > 0) {
+			r = xtsfs_io_lock(&io, true);
+			if (r == 0) {
+				r = xtsfs_finalise(&io, &file->dirty, true);
+				if (r == 0)
+					xtsfs_groupset_clear(&file->dirty);
+				pthread_rwlock_unlock(&file->lock);
+			}
 		}
+		xtsfs_fd_put(volume, io.fd);
 	}
-	xtsfs_fd_put(volume, io.fd);
+	if (r == -ESTALE)
+		r = 0; /* removed since */
+	if (r < 0)
+		__atomic_store_n(&volume->unsettled, r, __ATOMIC_RELAXED);
 	return r;
 }
 
@@ -85,7 +94,8 @@ void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file)
 	struct xtsfs_node *node = file->node;
 
 	pthread_mutex_lock(&volume->file_mutex);
-	if (file->users == 1 && file->changed && !volume->read_only) {
+	/* Again if somebody has come, changed it and gone meanwhile. */
+	while (file->users == 1 && __atomic_load_n(&file->changed, __ATOMIC_RELAXED) && !volume->read_only) {
 		int r;
 
 		pthread_mutex_unlock(&volume->file_mutex);
@@ -103,7 +113,7 @@ void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file)
 		pthread_mutex_unlock(&volume->file_mutex);
 		return;
 	}
-	node->file = NULL;
+	__atomic_store_n(&node->file, NULL, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&volume->file_mutex);
 	file_free(file);
 	xtsfs_node_unref(volume, node, 1);
@@ -156,6 +166,12 @@ void xtsfs_io_end(struct xtsfs_io *io)
 {
 	xtsfs_fd_put(io->volume, io->fd);
 	xtsfs_file_detach(io->volume, io->file);
+}
+
+/* May the stored length differ from what block 0 says? After a crash, and after a write that failed. */
+static bool is_interrupted(const struct xtsfs_io *io)
+{
+	return io->volume->unclean || __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
 }
 
 static int refuse(struct xtsfs_io *io, int error, const char *what)
@@ -216,13 +232,13 @@ static int load_sectors(struct xtsfs_io *io, uint64_t cipher_bytes)
 	bool canonical = plain && xtsfs_plain_to_cipher_bytes(volume->layout, plain) == cipher_bytes;
 
 	if ((file->header.flags & XTSFS_FILE_CLEAN) && (plain != file->header.plain_bytes || !canonical)) {
-		if (!volume->unclean && !volume->salvage)
+		if (!is_interrupted(io) && !volume->salvage)
 			return refuse(io, -XTSFS_EDAMAGED, "its length was changed outside of xtsfs");
 		xtsfs_notice(
 			"inode %llu: its length is not what its header says, the trace of a crash; using the length",
 			(unsigned long long)file->node->ino);
 	}
-	if (!(file->header.flags & XTSFS_FILE_CLEAN) && volume->unclean && canonical &&
+	if (!(file->header.flags & XTSFS_FILE_CLEAN) && is_interrupted(io) && canonical &&
 	    plain % XTSFS_BLOCK_BYTES == 0 && xtsfs_has_tags(io)) {
 		uint32_t tail;
 		int r = tail_rule(io, plain / XTSFS_BLOCK_BYTES - 1, &tail);
@@ -247,7 +263,7 @@ static int load_inline(struct xtsfs_io *io, uint64_t cipher_bytes)
 	file->trim = cipher_bytes != xtsfs_inline_cipher_bytes(file->plain_bytes);
 	if (!file->trim)
 		return 0;
-	if (!io->volume->unclean && !io->volume->salvage)
+	if (!is_interrupted(io) && !io->volume->salvage)
 		return refuse(io, -XTSFS_EDAMAGED, "its length was changed outside of xtsfs");
 	xtsfs_notice("inode %llu: a change of layout was interrupted; using what was complete",
 		     (unsigned long long)file->node->ino);

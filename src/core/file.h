@@ -102,6 +102,12 @@ xtsfs_must_check int xtsfs_sector_verify(struct xtsfs_io *io, uint64_t sector_no
 					 const uint8_t *cipher, const struct xtsfs_disk_entry *entry);
 void xtsfs_sector_report(struct xtsfs_io *io, uint64_t sector_no);
 
+/** Rule 10.5: which version of a sector is on disk must be looked at before it is overwritten or settled. */
+static inline bool xtsfs_must_look(const struct xtsfs_io *io)
+{
+	return io->volume->read_first || __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
+}
+
 /* ---- meta.c ---- */
 static inline bool xtsfs_has_tags(const struct xtsfs_io *io)
 {
@@ -146,6 +152,8 @@ xtsfs_must_check int xtsfs_write_sectors(struct xtsfs_io *io, const uint8_t *dat
 					 enum xtsfs_defer defer);
 /** Exclusive lock held. */
 xtsfs_must_check int xtsfs_resize_locked(struct xtsfs_io *io, uint64_t plain_bytes);
+/** A change that failed has lengthened the file on the way: cut it to what it had, as far as that works. */
+void xtsfs_resize_back(struct xtsfs_io *io, uint64_t plain_bytes);
 /** An inline file becomes one in sectors of at least @plain_bytes > XTSFS_INLINE_MAX, with @data at @offset ≤ old size.
  */
 xtsfs_must_check int xtsfs_convert_to_sectors(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset,

@@ -15,28 +15,84 @@
 #include <fcntl.h>
 #include <string.h>
 
+/*
+ * Which of its two versions a sector has is known, unless an earlier writer died or a write failed: then it is read.
+ * One that is neither is left as it is.
+ */
+static int settle_entry(struct xtsfs_io *io, uint64_t sector_no, struct xtsfs_disk_entry *entry)
+{
+	uint32_t plain_bytes = xtsfs_sector_plain_bytes(io->file->plain_bytes, sector_no);
+	struct xtsfs_scratch *scratch = xtsfs_scratch();
+	ssize_t n;
+	int r = XTSFS_IS_NOW;
+
+	if (plain_bytes && xtsfs_must_look(io)) {
+		n = xtsfs_store_pread(io->volume->store, io->handle, scratch->sectors, xtsfs_pad16(plain_bytes),
+				      xtsfs_sector_cipher_off(io->volume->layout, sector_no));
+		if (n < 0)
+			return (int)n;
+		memset(scratch->sectors + n, 0, XTSFS_BLOCK_BYTES - (size_t)n);
+		r = xtsfs_sector_verify(io, sector_no, plain_bytes, scratch->sectors, entry);
+	}
+	if (r == XTSFS_IS_NOW)
+		memcpy(entry->before, entry->now, sizeof(entry->before));
+	else if (r == XTSFS_IS_BEFORE)
+		memcpy(entry->now, entry->before, sizeof(entry->now));
+	else if (r == XTSFS_IS_HOLE)
+		memset(entry, 0, sizeof(*entry));
+	return r < 0 ? r : 0;
+}
+
+/* 1 if an entry of the meta block was changed, 0 if none. */
+static int settle_group(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *meta)
+{
+	int differs = 0;
+
+	for (unsigned i = 0; i < XTSFS_GROUP_SECTORS; i++) {
+		struct xtsfs_disk_entry *entry = &meta->entry[i];
+		int r;
+
+		if (memcmp(entry->before, entry->now, sizeof(entry->now)) == 0)
+			continue;
+		r = settle_entry(io, group_no * XTSFS_GROUP_SECTORS + i, entry);
+		if (r < 0)
+			return r;
+		differs = 1;
+	}
+	return differs;
+}
+
 static int finalise_group(struct xtsfs_io *io, uint64_t group_no)
 {
 	struct xtsfs_scratch *scratch = xtsfs_scratch();
-	bool differs = false;
 	int r;
 
-	if (!scratch)
-		return -ENOMEM;
 	if (group_no * XTSFS_GROUP_SECTORS >= xtsfs_sector_count(io->file->plain_bytes))
 		return 0; /* cut off since */
 	r = xtsfs_meta_load(io, group_no, &scratch->meta);
+	if (r == 0)
+		r = settle_group(io, group_no, &scratch->meta);
+	return r > 0 ? xtsfs_meta_store(io, group_no, &scratch->meta) : r;
+}
+
+/* Block 0 with CLEAN, and its entries settled at the same time if they are among @groups. */
+static int finalise_block0(struct xtsfs_io *io, const struct xtsfs_groupset *groups)
+{
+	struct xtsfs_file *file = io->file;
+	struct xtsfs_header old_header = file->header;
+	struct xtsfs_disk_block block = file->block0;
+	int r = 0;
+
+	if (xtsfs_has_tags(io) && xtsfs_groupset_has(groups, 0))
+		r = settle_group(io, 0, &block);
 	if (r < 0)
 		return r;
-	for (unsigned i = 0; i < XTSFS_GROUP_SECTORS; i++) {
-		struct xtsfs_disk_entry *entry = &scratch->meta.entry[i];
-
-		if (memcmp(entry->before, entry->now, sizeof(entry->now)) != 0) {
-			memcpy(entry->before, entry->now, sizeof(entry->now));
-			differs = true;
-		}
-	}
-	return differs ? xtsfs_meta_store(io, group_no, &scratch->meta) : 0;
+	file->header.flags |= XTSFS_FILE_CLEAN;
+	file->header.plain_bytes = file->plain_bytes;
+	r = xtsfs_meta_store(io, 0, &block);
+	if (r < 0)
+		file->header = old_header;
+	return r;
 }
 
 int xtsfs_finalise(struct xtsfs_io *io, const struct xtsfs_groupset *groups, bool set_clean)
@@ -48,28 +104,26 @@ int xtsfs_finalise(struct xtsfs_io *io, const struct xtsfs_groupset *groups, boo
 	size_t position = 0;
 	struct stat st;
 	bool cleaned = false;
-	int r;
+	int r = 0;
 
-	if (!file->loaded || !file->has_block0 || xtsfs_file_is_inline(file) || file->trim)
+	if (!file->loaded || !file->has_block0)
 		return 0;
-	if (__atomic_load_n(&file->unsure, __ATOMIC_RELAXED))
-		return 0; /* both versions stay acceptable */
+	if (!xtsfs_scratch())
+		return -ENOMEM;
 	r = store->ops->fstat(store, io->handle, &st);
+	if (r == 0 && file->trim)
+		r = xtsfs_file_begin_change(io, false, 0); /* a cut that has failed before */
 	if (r < 0)
 		return r;
-	/* Block 0 once, with its entries and CLEAN. */
-	if (set_clean && !(file->header.flags & XTSFS_FILE_CLEAN)) {
-		file->header.flags |= XTSFS_FILE_CLEAN;
-		file->header.plain_bytes = file->plain_bytes;
-		cleaned = true;
-		if (xtsfs_groupset_has(groups, 0))
-			for (unsigned i = 0; i < XTSFS_GROUP_SECTORS; i++)
-				memcpy(file->block0.entry[i].before, file->block0.entry[i].now, XTSFS_TAG_BYTES);
-		r = xtsfs_file_store_block0(io);
+	if (!xtsfs_file_is_inline(file)) {
+		if (set_clean && !(file->header.flags & XTSFS_FILE_CLEAN)) {
+			r = finalise_block0(io, groups);
+			cleaned = true;
+		}
+		while (r == 0 && xtsfs_has_tags(io) && xtsfs_groupset_next(groups, &position, &group_no))
+			if (!(cleaned && group_no == 0))
+				r = finalise_group(io, group_no);
 	}
-	while (r == 0 && xtsfs_has_tags(io) && xtsfs_groupset_next(groups, &position, &group_no))
-		if (!(cleaned && group_no == 0))
-			r = finalise_group(io, group_no);
 	times[1] = st.st_mtim;
 	(void)store->ops->utimens(store, io->handle, NULL, times);
 	return r;

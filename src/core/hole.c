@@ -35,7 +35,7 @@ static int punch_group(struct xtsfs_io *io, uint64_t first, uint64_t count)
 {
 	uint64_t group_no = xtsfs_sector_group(first);
 	struct xtsfs_scratch *scratch = xtsfs_scratch();
-	bool differs = false, careful = io->volume->read_first || __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
+	bool differs = false, careful = xtsfs_must_look(io);
 	int r;
 
 	if (!scratch)
@@ -239,7 +239,12 @@ static int sector_is_data(struct xtsfs_io *io, struct xtsfs_scratch *scratch, ui
 				return r;
 			*group_loaded = xtsfs_sector_group(sector_no);
 		}
-		return !xtsfs_is_zero(scratch->meta.entry[sector_no % XTSFS_GROUP_SECTORS].now, XTSFS_TAG_BYTES);
+		const struct xtsfs_disk_entry *entry = &scratch->meta.entry[sector_no % XTSFS_GROUP_SECTORS];
+
+		/* An interrupted punch: it may still be there. */
+		if (xtsfs_must_look(io))
+			return !xtsfs_entry_is_zero(entry);
+		return !xtsfs_is_zero(entry->now, sizeof(entry->now));
 	}
 	ssize_t n = xtsfs_store_pread(io->volume->store, io->handle, scratch->sectors, XTSFS_BLOCK_BYTES,
 				      xtsfs_sector_cipher_off(io->volume->layout, sector_no));

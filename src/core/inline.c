@@ -55,9 +55,8 @@ int xtsfs_inline_store(struct xtsfs_io *io, uint8_t *plain, uint32_t plain_bytes
 	xtsfs_groupset_clear(&file->dirty);
 	pthread_mutex_unlock(&file->dirty_mutex);
 	file->changed = false;
-	if (shorter) {
-		r = store->ops->truncate(store, io->handle, cipher_bytes);
-		file->trim = r < 0;
-	}
-	return r;
+	/* The write was the commit. A cut that fails is tried again before the next change and after the last use. */
+	if (shorter)
+		file->trim = file->changed = store->ops->truncate(store, io->handle, cipher_bytes) < 0;
+	return 0;
 }

@@ -63,6 +63,7 @@ struct xtsfs_volume {
 	bool unclean;	  /* an earlier writer died: an authentic marker was there */
 	bool read_first;  /* rule 10.5 for all files */
 	bool made_marker; /* by this opening */
+	int unsettled;	  /* an error that left a file unsettled: the marker stays (atomic access) */
 	unsigned threads;
 	int lock_handle;
 	struct xtsfs_node *root;

@@ -55,6 +55,7 @@ int xtsfs_convert_to_sectors(struct xtsfs_io *io, const uint8_t *data, size_t by
 	file->block0 = old_block0;
 	file->plain_bytes = old_plain_bytes;
 	file->trim = store->ops->truncate(store, io->handle, xtsfs_inline_cipher_bytes(old_plain_bytes)) < 0;
+	file->changed |= file->trim;
 	return r;
 }
 
@@ -130,6 +131,17 @@ static int clear_entries_behind(struct xtsfs_io *io)
 	return xtsfs_meta_store(io, group_no, &scratch->meta);
 }
 
+/* The last sector is a hole and becomes a whole one, of a file of @plain_bytes. */
+static int cut_filler(struct xtsfs_io *io, uint64_t plain_bytes)
+{
+	int r = io->volume->store->ops->truncate(io->volume->store, io->handle,
+						 xtsfs_plain_to_cipher_bytes(io->volume->layout, plain_bytes));
+
+	if (r == 0)
+		io->file->plain_bytes = plain_bytes;
+	return r;
+}
+
 static int grow_sectors(struct xtsfs_io *io, uint64_t plain_bytes)
 {
 	struct xtsfs_file *file = io->file;
@@ -144,12 +156,10 @@ static int grow_sectors(struct xtsfs_io *io, uint64_t plain_bytes)
 
 			r = xtsfs_write_sectors(io, NULL, (size_t)(add < room ? add : room), file->plain_bytes,
 						XTSFS_STORE_META);
-		} else if (r > 0 && tail > XTSFS_SHORT_TAIL_MAX) {
-			/* A hole needs nothing but zeros, and behind a long tail is filler. */
-			r = io->volume->store->ops->truncate(
-				io->volume->store, io->handle,
-				xtsfs_plain_to_cipher_bytes(io->volume->layout,
-							    file->plain_bytes + XTSFS_BLOCK_BYTES - tail));
+		} else if (r > 0 && tail > XTSFS_SHORT_TAIL_MAX && holes) {
+			/* A hole needs nothing but zeros, but the filler behind a long tail would be in a sector to
+			 * come, or in its meta block. */
+			r = cut_filler(io, file->plain_bytes + XTSFS_BLOCK_BYTES - tail);
 		} else if (r > 0) {
 			r = 0;
 		}
@@ -271,9 +281,23 @@ int xtsfs_resize_locked(struct xtsfs_io *io, uint64_t plain_bytes)
 	if (r < 0 || plain_bytes == file->plain_bytes)
 		return r;
 	if (plain_bytes > file->plain_bytes) {
+		uint64_t old_plain_bytes = file->plain_bytes;
+
 		if (!file->has_block0)
 			return grow_from_empty(io, plain_bytes);
-		return xtsfs_file_is_inline(file) ? grow_inline(io, plain_bytes) : grow_sectors(io, plain_bytes);
+		if (xtsfs_file_is_inline(file))
+			return grow_inline(io, plain_bytes);
+		r = grow_sectors(io, plain_bytes);
+		if (r < 0)
+			xtsfs_resize_back(io, old_plain_bytes);
+		return r;
 	}
 	return plain_bytes <= XTSFS_INLINE_MAX ? shrink_to_inline(io, plain_bytes) : shrink_sectors(io, plain_bytes);
+}
+
+void xtsfs_resize_back(struct xtsfs_io *io, uint64_t plain_bytes)
+{
+	if (io->file->loaded && io->file->plain_bytes > plain_bytes && xtsfs_resize_locked(io, plain_bytes) < 0)
+		xtsfs_notice("inode %llu: a change that failed leaves zeros behind its end",
+			     (unsigned long long)io->file->node->ino);
 }

@@ -286,6 +286,8 @@ int xtsfs_volume_close(struct xtsfs_volume *volume)
 		return 0;
 	if (!volume->read_only) {
 		r = xtsfs_file_finish_all(volume);
+		if (r == 0)
+			r = volume->unsettled;
 		for (size_t i = 0; i < volume->pending_count; i++)
 			xtsfs_node_unref(volume, volume->pending[i], 1);
 		volume->pending_count = 0;

@@ -74,11 +74,10 @@ static int prepare(struct xtsfs_io *io, struct piece *p, uint64_t sector_no, con
 	uint32_t from = p->from > start ? (uint32_t)(p->from - start) : 0;
 	uint32_t to = p->to < start + XTSFS_BLOCK_BYTES ? (uint32_t)(p->to - start) : XTSFS_BLOCK_BYTES;
 	bool covered = from == 0 && to >= old_bytes;
-	bool careful = io->volume->read_first || __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
 	uint8_t *plain = sector_at(p, sector_no);
 	int verdict = XTSFS_IS_HOLE;
 
-	if (old_bytes && (!covered || (careful && xtsfs_has_tags(io)))) {
+	if (old_bytes && (!covered || (xtsfs_must_look(io) && xtsfs_has_tags(io)))) {
 		verdict = examine(io, p, sector_no, old_bytes);
 		if (verdict < 0)
 			return verdict;
@@ -309,6 +308,7 @@ static int write_exclusive(struct xtsfs_io *io, const uint8_t *data, size_t byte
 
 	if (r == 0 && offset > file->plain_bytes)
 		r = xtsfs_resize_locked(io, offset);
+	io->done = 0; /* the zeros of a gap are not the caller's bytes */
 	if (r < 0)
 		return r;
 
@@ -372,8 +372,11 @@ ssize_t xtsfs_write(struct xtsfs_volume *volume, struct xtsfs_node *node, const 
 		if (!in_place) {
 			r = xtsfs_io_lock(&io, true);
 			if (r == 0) {
-				io.done = 0;
+				uint64_t old_plain_bytes = io.file->plain_bytes;
+
 				r = write_exclusive(&io, data, bytes, offset);
+				if (r < 0 && io.done == 0)
+					xtsfs_resize_back(&io, old_plain_bytes);
 				pthread_rwlock_unlock(&io.file->lock);
 			}
 		}

@@ -5,8 +5,8 @@ Steps, in order: "expect:TEXT" waits until the program has written TEXT; "type:T
 \\n, \\x03, \\x04 are known).  Afterwards prints what was on the terminal, then "exit N" or "signal N", and whether echo is
 on as it was before.
 """
+import fcntl
 import os
-import pty
 import select
 import signal
 import sys
@@ -29,12 +29,16 @@ def read_some(fd, seconds):
 def main(arguments):
     at = arguments.index('--')
     steps, command = arguments[:at], arguments[at + 1:]
-    pid, master = pty.fork()
+    master, slave = os.openpty()         # the slave is kept open, and with it the terminal and its settings
+    pid = os.fork()
     if pid == 0:
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        for fd in (0, 1, 2):
+            os.dup2(slave, fd)
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
             signal.signal(number, signal.SIG_DFL)
         os.execvp(command[0], command)
-    slave = os.open(os.ptsname(master), os.O_RDWR | os.O_NOCTTY)        # keeps the terminal, and its settings
     before = termios.tcgetattr(slave)
     shown, seen = b'', 0
     for step in steps:
@@ -53,12 +57,13 @@ def main(arguments):
             shown += data
         seen = max(shown.find(text, seen) + len(text), seen)
     end = time.monotonic() + SECONDS
+    done = 0
     while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
+        if not done:
+            done, status = os.waitpid(pid, os.WNOHANG)
         data = read_some(master, 0.05)
-        if data:
-            shown += data
-        elif done:
+        shown += data or b''
+        if done and not data:
             break
         if time.monotonic() > end:
             print('still running')

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sector is old or new and never a mixture, as far as the file goes; its length is between the old and the new one.
+ * Content of up to an inline file's size, and a change between inline and sectors, is one or the other as a whole. Only
+ * without tags may a tail that was being extended show zeros (up to 15) behind its end.
+ */
+#undef NDEBUG
+#include "crash-check.h"
+
+#include "format/ondisk.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct content {
+	uint8_t *data;
+	uint64_t bytes;
+};
+
+struct point {
+	struct crash *crash;
+	const struct content *old, *new; /* of each file */
+	const struct op *op;
+	size_t call;
+	unsigned cut;
+};
+
+__attribute__((format(printf, 2, 3))) static int fail(const struct point *point, const char *format, ...)
+{
+	char call[128] = "", *why = point->crash->run->why;
+	size_t room = sizeof(point->crash->run->why), used;
+	va_list args;
+
+	if (point->call < xtsfs_memory_calls(point->crash->run->owned))
+		xtsfs_memory_describe(point->crash->run->owned, point->call, call, sizeof(call));
+	used = (size_t)snprintf(why, room, "killed in call %zu (%s) cut %u: ", point->call, call, point->cut);
+	va_start(args, format);
+	if (used < room)
+		vsnprintf(why + used, room - used, format, args);
+	va_end(args);
+	return -1;
+}
+
+static bool is_like(const uint8_t *data, uint64_t bytes, uint64_t start, const struct content *want)
+{
+	return start + bytes <= want->bytes && memcmp(data, want->data + start, bytes) == 0;
+}
+
+static int check_content(const struct point *point, unsigned file, const uint8_t *data, uint64_t bytes)
+{
+	const struct content *old = &point->old[file], *new = &point->new[file];
+	uint64_t low = old->bytes < new->bytes ? old->bytes : new->bytes;
+	uint64_t high = old->bytes > new->bytes ? old->bytes : new->bytes;
+	bool none = point->crash->run->core.conf->config->integrity == XTSFS_INTEGRITY_NONE;
+
+	if ((bytes == old->bytes && memcmp(data, old->data, bytes) == 0) ||
+	    (bytes == new->bytes && memcmp(data, new->data, bytes) == 0))
+		return 0;
+	if (none && bytes > high && bytes <= high + 15 && bytes % CORE_B == 0) {
+		for (uint64_t i = high; i < bytes; i++)
+			if (data[i])
+				return fail(point, "file %u: byte %llu past the end is not zero", file,
+					    (unsigned long long)i);
+		bytes = high;
+	}
+	if (bytes < low || bytes > high)
+		return fail(point, "file %u: size %llu, was %llu, to be %llu", file, (unsigned long long)bytes,
+			    (unsigned long long)old->bytes, (unsigned long long)new->bytes);
+	for (uint64_t start = 0; start < bytes; start += CORE_B) {
+		uint64_t part = bytes - start < CORE_B ? bytes - start : CORE_B;
+
+		/* The zeros behind a tail that was to be the end of the file for a moment (a gap before the write). */
+		if (none && part == CORE_B && start + part == bytes)
+			while (part > CORE_B - 15 && !data[start + part - 1])
+				part--;
+		if (!is_like(data + start, part, start, old) && !is_like(data + start, part, start, new))
+			return fail(point, "file %u: sector %llu of %llu bytes is neither old nor new (%llu, %llu)",
+				    file, (unsigned long long)(start / CORE_B), (unsigned long long)bytes,
+				    (unsigned long long)old->bytes, (unsigned long long)new->bytes);
+	}
+	return 0;
+}
+
+/* Goes on writing after the crash, and reads back, also after closing and opening. */
+static int use(const struct point *point, struct core *core, unsigned file, struct content *now)
+{
+	const char *path = run_path(file);
+	static const uint64_t sizes[] = {5000, 90, 4096};
+	uint64_t bytes = sizes[(point->call + file) % 3], middle = now->bytes / 2, part;
+	uint8_t *data = NULL;
+	ssize_t n;
+
+	now->data = realloc(now->data, now->bytes + bytes + 1);
+	assert(now->data);
+	part = now->bytes - middle < 300 ? now->bytes - middle : 300;
+	core_pattern(7777, middle, now->data + middle, part);
+	if (part && core_try_write(core, path, now->data + middle, part, middle) != (ssize_t)part)
+		return fail(point, "file %u: cannot overwrite afterwards", file);
+	core_pattern(8888, now->bytes, now->data + now->bytes, bytes);
+	n = core_try_write(core, path, now->data + now->bytes, bytes, now->bytes);
+	if (n != (ssize_t)bytes)
+		return fail(point, "file %u: appending afterwards gave %zd", file, n);
+	now->bytes += bytes;
+	n = core_try_read(core, path, &data);
+	if (n != (ssize_t)now->bytes || memcmp(data, now->data, now->bytes) != 0)
+		n = fail(point, "file %u: reading back afterwards: %zd of %llu", file, n,
+			 (unsigned long long)now->bytes);
+	free(data);
+	return n < 0 ? -1 : 0;
+}
+
+static int look_at_file(const struct point *point, struct core *core, unsigned file, bool *ret_missing,
+			struct content *ret_now)
+{
+	ssize_t n = core_try_read(core, run_path(file), &ret_now->data);
+
+	*ret_missing = n == -ENOENT && point->op->kind == OP_REMOVE && point->op->file == file;
+	if (*ret_missing)
+		return 0;
+	if (n < 0)
+		return fail(point, "file %u cannot be read: %zd", file, n);
+	ret_now->bytes = (uint64_t)n;
+	if (check_content(point, file, ret_now->data, ret_now->bytes) < 0)
+		return -1;
+	return use(point, core, file, ret_now);
+}
+
+/* Takes @store. */
+static int look(const struct point *point, struct xtsfs_store *store)
+{
+	const struct xtsfs_volume_params params = {.engine = &xtsfs_engine_user, .threads = 2, .fds = 64};
+	struct core core = point->crash->run->core;
+	struct content now[MODEL_FILES] = {0};
+	bool missing[MODEL_FILES] = {0};
+	int r;
+
+	point->crash->points++;
+	core.store = store;
+	core.volume = NULL;
+	r = core_try_open(&core, &params);
+	if (r < 0) {
+		r = fail(point, "the volume does not open: %d, %s", r, core.problem);
+	} else {
+		for (unsigned file = 0; r == 0 && file < MODEL_FILES; file++)
+			r = look_at_file(point, &core, file, &missing[file], &now[file]);
+		if (core_try_close(&core) < 0 && r == 0)
+			r = fail(point, "the volume does not close");
+	}
+	if (r == 0)
+		core_open(&core);
+	for (unsigned file = 0; r == 0 && file < MODEL_FILES; file++) {
+		uint8_t *data = NULL;
+		ssize_t n = core_try_read(&core, run_path(file), &data);
+
+		if (!missing[file] && (n != (ssize_t)now[file].bytes || memcmp(data, now[file].data, now[file].bytes)))
+			r = fail(point, "file %u: reading back after another opening: %zd of %llu", file, n,
+				 (unsigned long long)now[file].bytes);
+		free(data);
+	}
+	(void)core_try_close(&core);
+	for (unsigned file = 0; file < MODEL_FILES; file++)
+		free(now[file].data);
+	xtsfs_store_free(store);
+	return r;
+}
+
+static struct content *copy_of_model(const struct run *run)
+{
+	struct content *copy = calloc(MODEL_FILES, sizeof(*copy));
+
+	assert(copy);
+	for (unsigned file = 0; file < MODEL_FILES; file++) {
+		copy[file].bytes = run->files[file].bytes;
+		copy[file].data = malloc(copy[file].bytes + 1);
+		assert(copy[file].data);
+		memcpy(copy[file].data, run->files[file].data, copy[file].bytes);
+	}
+	return copy;
+}
+
+static void free_copy(struct content *copy)
+{
+	for (unsigned file = 0; file < MODEL_FILES; file++)
+		free(copy[file].data);
+	free(copy);
+}
+
+static int look_at_call(struct crash *crash, struct point *point)
+{
+	struct xtsfs_store *clone, *source = crash->run->owned;
+	unsigned cuts = xtsfs_memory_cuts(source, point->call);
+	int r = 0;
+
+	for (unsigned cut = 1; r == 0 && cut <= cuts; cut++) {
+		if (cut > 2 && cut < cuts && (cut + point->call) % crash->every)
+			continue;
+		point->cut = cut;
+		assert(xtsfs_memory_clone(crash->replayed, &clone) == 0);
+		assert(xtsfs_memory_replay(clone, source, point->call, cut) == 0);
+		r = look(point, clone);
+	}
+	point->cut = 0;
+	assert(xtsfs_memory_replay(crash->replayed, source, point->call, 0) == 0);
+	if (r == 0) {
+		assert(xtsfs_memory_clone(crash->replayed, &clone) == 0);
+		r = look(point, clone);
+	}
+	return r;
+}
+
+void crash_begin(struct crash *crash, struct run *run)
+{
+	*crash = (struct crash){.run = run, .every = 1};
+	assert(run->owned && xtsfs_memory_clone(run->owned, &crash->replayed) == 0);
+	xtsfs_memory_record(run->owned);
+}
+
+int crash_op(struct crash *crash, const struct op *op)
+{
+	struct content *old = copy_of_model(crash->run), *new;
+	int r = run_op(crash->run, op);
+
+	new = copy_of_model(crash->run);
+	while (r == 0 && crash->calls < xtsfs_memory_calls(crash->run->owned)) {
+		struct point point = {.crash = crash, .old = old, .new = new, .op = op, .call = crash->calls++};
+
+		r = look_at_call(crash, &point);
+	}
+	free_copy(old);
+	free_copy(new);
+	return r;
+}
+
+void crash_end(struct crash *crash)
+{
+	xtsfs_store_free(crash->replayed);
+}
