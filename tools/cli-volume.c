@@ -107,12 +107,22 @@ void cli_volume_done(struct cli_volume *volume)
 	volume->store = xtsfs_store_free(volume->store);
 }
 
+/* Now, because later one of our own files may have that number. */
+int cli_source_check(const struct cli_verb *verb, const struct xtsfs_source *source)
+{
+	int exit_code = verb->usage_exit ? verb->usage_exit : XTSFS_EXIT_SOURCE;
+
+	if (source->passfd >= 0 && fcntl(source->passfd, F_GETFD) < 0)
+		return cli_fail_exit(exit_code, "descriptor %d is not open", source->passfd);
+	return 0;
+}
+
 int cli_unlock_check(const struct cli_verb *verb, const struct cli_unlock *unlock)
 {
 	if (xtsfs_source_count(&unlock->source) > 1)
 		return cli_fail_usage(verb, "give one of --passfile, --passfd, --passcmd and --keyfile");
 	xtsfs_secret_allow_swap(unlock->allow_swap);
-	return 0;
+	return cli_source_check(verb, &unlock->source);
 }
 
 /* What mlock() says of a limit; -ENOMEM is said of other memory, too. */

@@ -81,6 +81,9 @@ struct cli_unlock {
 
 /** At most one source, and --allow-swap takes effect. An exit code. */
 xtsfs_must_check int cli_unlock_check(const struct cli_verb *verb, const struct cli_unlock *unlock);
+/** Is a descriptor that is named open? To be asked before files are opened. An exit code: XTSFS_EXIT_SOURCE, or that of
+ * a wrong command line for a verb with codes of its own. */
+xtsfs_must_check int cli_source_check(const struct cli_verb *verb, const struct xtsfs_source *source);
 /** Read from the source; asked at the terminal with @prompt. An exit code. */
 xtsfs_must_check int cli_source_read(const struct xtsfs_source *source, const char *prompt, bool confirm,
 				     struct xtsfs_secret **ret_secret, bool *ret_is_keyfile);

@@ -59,7 +59,7 @@ int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new
 		return cli_fail_usage(verb,
 				      "Argon2id cannot have these costs together: memory is at least 8 KiB for each "
 				      "lane, and passes times memory at most 256 GiB");
-	return 0;
+	return cli_source_check(verb, &new->source);
 }
 
 int cli_new_key_cost(const struct cli_new_key *new, struct xtsfs_argon2 *ret_params)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attributes. All but the size are the backing object's. The plain size follows from the stored length, and for a file
- * in use from its state, since a change of layout passes through lengths that mean something else.
+ * in use from its state, since a change of layout passes through lengths that mean something else. A crash may have
+ * left a file in such a length, so in an unclean volume every file is asked.
  */
 #include "core/file.h"
 
@@ -38,10 +39,42 @@ static struct xtsfs_file *file_in_use(struct xtsfs_volume *volume, struct xtsfs_
 	return file;
 }
 
+static bool is_suspect(struct xtsfs_volume *volume)
+{
+	return volume->unclean || xtsfs_is_unsettled(volume);
+}
+
+/* The same, and loaded, of a file that may not be what its length says. NULL if it cannot be: then the length has to
+ * do. */
+static struct xtsfs_file *file_loaded(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	struct xtsfs_file *file;
+	struct xtsfs_io io;
+
+	if (xtsfs_io_begin(volume, node, XTSFS_ACCESS_READ, &io) < 0)
+		return NULL;
+	if (xtsfs_io_lock(&io, false) == 0)
+		pthread_rwlock_unlock(&io.file->lock);
+	file = file_in_use(volume, node);
+	xtsfs_io_end(&io);
+	return file;
+}
+
+int xtsfs_node_stat(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st, struct stat *ret_stat)
+{
+	if (S_ISREG(node->type) && st->st_size > 0 &&
+	    (is_suspect(volume) || __atomic_load_n(&node->file, __ATOMIC_RELAXED)))
+		return xtsfs_getattr(volume, node, ret_stat);
+	*ret_stat = *st;
+	xtsfs_stat_to_plain(volume, ret_stat);
+	return 0;
+}
+
 int xtsfs_getattr(struct xtsfs_volume *volume, struct xtsfs_node *node, struct stat *ret_stat)
 {
 	struct xtsfs_store *store = volume->store;
-	struct xtsfs_file *file = file_in_use(volume, node);
+	struct xtsfs_file *file = S_ISREG(node->type) && is_suspect(volume) ? file_loaded(volume, node)
+									    : file_in_use(volume, node);
 	struct xtsfs_at at;
 	struct stat st;
 	int r = xtsfs_at_get(volume, node, &at);

@@ -64,8 +64,9 @@ static int result(struct place *place, struct xtsfs_node **ret_node, struct stat
 	if (r == 0)
 		r = xtsfs_node_get(place->volume, &st, place->dir, place->backing.entry, ret_node);
 	if (r == 0) {
-		xtsfs_stat_to_plain(place->volume, &st);
-		*ret_stat = st;
+		r = xtsfs_node_stat(place->volume, *ret_node, &st, ret_stat);
+		if (r < 0)
+			xtsfs_node_unref(place->volume, *ret_node, 1);
 	}
 	return r;
 }

@@ -59,16 +59,10 @@ static int found(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 
 	if (r < 0)
 		return r;
-	/* The length of a file in use is its state's to tell. */
-	if (S_ISREG(node->type) && __atomic_load_n(&node->file, __ATOMIC_RELAXED)) {
-		r = xtsfs_getattr(volume, node, ret_stat);
-		if (r < 0) {
-			xtsfs_node_unref(volume, node, 1);
-			return r;
-		}
-	} else {
-		*ret_stat = *st;
-		xtsfs_stat_to_plain(volume, ret_stat);
+	r = xtsfs_node_stat(volume, node, st, ret_stat);
+	if (r < 0) {
+		xtsfs_node_unref(volume, node, 1);
+		return r;
 	}
 	*ret_node = node;
 	return 0;

@@ -171,7 +171,8 @@ void xtsfs_io_end(struct xtsfs_io *io)
 /* May the stored length differ from what block 0 says? After a crash, and after a write that failed. */
 static bool is_interrupted(const struct xtsfs_io *io)
 {
-	return io->volume->unclean || __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
+	return io->volume->unclean || xtsfs_is_unsettled(io->volume) ||
+	       __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
 }
 
 static int refuse(struct xtsfs_io *io, int error, const char *what)

@@ -105,7 +105,8 @@ void xtsfs_sector_report(struct xtsfs_io *io, uint64_t sector_no);
 /** Rule 10.5: which version of a sector is on disk must be looked at before it is overwritten or settled. */
 static inline bool xtsfs_must_look(const struct xtsfs_io *io)
 {
-	return io->volume->read_first || __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
+	return io->volume->read_first || xtsfs_is_unsettled(io->volume) ||
+	       __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
 }
 
 /* ---- meta.c ---- */

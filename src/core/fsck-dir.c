@@ -241,10 +241,17 @@ static int begin(struct scan *scan)
 	struct xtsfs_fsck *fsck = scan->fsck;
 	struct xtsfs_fsck_place place = {.dir = scan->dir};
 
+	struct stat st;
+	int r;
+
 	xtsfs_fsck_count(&fsck->totals.directories, 1);
 	scan->dir->scan = xtsfs_fsck_open(fsck, scan->handle, ".", O_RDONLY | O_DIRECTORY);
 	if (scan->dir->scan < 0)
 		return scan->dir->scan;
+	r = fsck->store->ops->fstat(fsck->store, scan->dir->scan, &st);
+	if (r < 0)
+		return r;
+	scan->dir->mtime = st.st_mtim;
 	xtsfs_fsck_xattrs(fsck, &place, scan->dir->scan, NULL, S_IFDIR);
 	xtsfs_fsck_dirid(fsck, scan->dir, scan->handle);
 	return 0;
@@ -264,6 +271,17 @@ static void put_below(struct xtsfs_fsck *fsck, struct xtsfs_fsck_work *work, uns
 	fsck->queued++;
 	pthread_cond_signal(&fsck->queue_cond);
 	pthread_mutex_unlock(&fsck->queue_mutex);
+}
+
+/* What a repair changed in the directory is no change that its user made. */
+static void restore_mtime(struct xtsfs_fsck *fsck, const struct xtsfs_fsck_dir *dir)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, dir->mtime};
+	struct stat st;
+
+	if (fsck->options.repair && fsck->store->ops->fstat(fsck->store, dir->scan, &st) == 0 &&
+	    (st.st_mtim.tv_sec != dir->mtime.tv_sec || st.st_mtim.tv_nsec != dir->mtime.tv_nsec))
+		(void)fsck->store->ops->utimens(fsck->store, dir->scan, NULL, times);
 }
 
 static void run(struct xtsfs_fsck *fsck, struct xtsfs_fsck_work *work)
@@ -293,6 +311,7 @@ static void run(struct xtsfs_fsck *fsck, struct xtsfs_fsck_work *work)
 	if (r < 0)
 		xtsfs_fsck_report_io(fsck, &place, r, "read the directory");
 	if (dir->scan >= 0) {
+		restore_mtime(fsck, dir);
 		fsck->store->ops->close(fsck->store, dir->scan);
 		dir->scan = -1;
 	}

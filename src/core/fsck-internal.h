@@ -115,7 +115,8 @@ struct xtsfs_fsck_dir {
 	bool proven; /* a name decrypted, or a file in it remembers the id: it is the right one */
 	uint8_t dirid[XTSFS_ID_BYTES];
 	struct xtsfs_fsck_candidates candidates;
-	int scan; /* descriptor of the scan, -1 before and after */
+	int scan;	       /* descriptor of the scan, -1 before and after */
+	struct timespec mtime; /* before the scan */
 };
 
 /** Queue the root. */

@@ -16,6 +16,7 @@
  */
 #include "core/fsck-file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,13 @@ static bool can_join(const struct xtsfs_fsck_range *a, const struct xtsfs_fsck_r
 
 static void tell_range(struct xtsfs_fsck_file *file, const struct xtsfs_fsck_range *range)
 {
+	static const struct {
+		const char *code, *before, *after;
+	} kinds[] = {
+		[XTSFS_FSCK_BAD_SECTORS] = {"sector-bad-tag", "", "not authentic"},
+		[XTSFS_FSCK_BAD_META] = {"meta-bad", "a meta block is not authentic: ", "cannot be verified"},
+		[XTSFS_FSCK_UNREADABLE] = {"sector-unreadable", "", "cannot be read from the backing file"},
+	};
 	bool salvage = file->fsck->options.damage == XTSFS_FSCK_DAMAGE_SALVAGE;
 	const char *action =
 		range->outcome == XTSFS_FSCK_LEFT
@@ -97,23 +105,21 @@ static void tell_range(struct xtsfs_fsck_file *file, const struct xtsfs_fsck_ran
 				   : "--salvage would accept them as they are, --zero would put zeros in their place")
 			: (salvage ? "accepted as they are" : "replaced by zeros");
 	uint64_t end = (range->last + 1) * XTSFS_BLOCK_BYTES;
+	char sectors[64];
 
 	if (end > file->state.plain_bytes)
 		end = file->state.plain_bytes;
 	if (range->kind == XTSFS_FSCK_UNREADABLE)
 		xtsfs_fsck_count(&file->fsck->totals.io_errors, 1);
-	xtsfs_fsck_report(
-		file->fsck, &file->place, XTSFS_FSCK_ERROR,
-		range->kind == XTSFS_FSCK_BAD_META     ? "meta-bad"
-		: range->kind == XTSFS_FSCK_UNREADABLE ? "sector-unreadable"
-						       : "sector-bad-tag",
-		range->outcome, range->error, action, "%ssectors %llu to %llu (bytes %llu to %llu) %s",
-		range->kind == XTSFS_FSCK_BAD_META ? "the meta block is not authentic: " : "",
-		(unsigned long long)range->first, (unsigned long long)range->last,
-		(unsigned long long)(range->first * XTSFS_BLOCK_BYTES), (unsigned long long)end - 1,
-		range->kind == XTSFS_FSCK_BAD_META     ? "cannot be verified"
-		: range->kind == XTSFS_FSCK_UNREADABLE ? "cannot be read from the backing file"
-						       : "are not authentic");
+	if (range->last > range->first)
+		snprintf(sectors, sizeof(sectors), "sectors %llu to %llu", (unsigned long long)range->first,
+			 (unsigned long long)range->last);
+	else
+		snprintf(sectors, sizeof(sectors), "sector %llu", (unsigned long long)range->first);
+	xtsfs_fsck_report(file->fsck, &file->place, XTSFS_FSCK_ERROR, kinds[range->kind].code, range->outcome,
+			  range->error, action, "%s%s (bytes %llu to %llu) %s", kinds[range->kind].before, sectors,
+			  (unsigned long long)(range->first * XTSFS_BLOCK_BYTES), (unsigned long long)end - 1,
+			  kinds[range->kind].after);
 }
 
 void xtsfs_fsck_tell_ranges(struct xtsfs_fsck_file *file)

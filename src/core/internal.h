@@ -63,7 +63,7 @@ struct xtsfs_volume {
 	bool unclean;	  /* an earlier writer died: an authentic marker was there */
 	bool read_first;  /* rule 10.5 for all files */
 	bool made_marker; /* by this opening */
-	int unsettled;	  /* an error that left a file unsettled: the marker stays (atomic access) */
+	int unsettled;	  /* an error that left a file as a crash would: the marker stays (atomic access) */
 	unsigned threads;
 	int lock_handle;
 	struct xtsfs_node *root;
@@ -186,7 +186,16 @@ static inline pthread_mutex_t *xtsfs_dir_mutex(struct xtsfs_volume *volume, cons
 void xtsfs_dirs_lock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b);
 void xtsfs_dirs_unlock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b);
 
+/** Has a file been let go in a state that only the rules for an unclean volume allow? */
+static inline bool xtsfs_is_unsettled(struct xtsfs_volume *volume)
+{
+	return __atomic_load_n(&volume->unsettled, __ATOMIC_RELAXED) != 0;
+}
+
 /** Backing stat to what the mount shows: plain sizes of files and symlinks. Does not look at file state. */
 void xtsfs_stat_to_plain(const struct xtsfs_volume *volume, struct stat *st);
+/** What the mount shows of a node whose backing object was just found to have @st. */
+xtsfs_must_check int xtsfs_node_stat(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st,
+				     struct stat *ret_stat);
 
 #endif

@@ -171,7 +171,7 @@ int xtsfs_rmdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 }
 
 /* A directory goes over another, which is empty for the mount. */
-static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, struct end *to)
+static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, struct end *to, unsigned flags)
 {
 	struct xtsfs_store *store = volume->store;
 	char tmp[XTSFS_NAME_MAX + 1];
@@ -185,8 +185,11 @@ static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, 
 	r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry,
 			       RENAME_EXCHANGE);
 	if (r == 0) {
-		/* The empty one now has the old name. */
-		r = xtsfs_store_rename_new(store, from->fd->handle, from->backing.entry, tmp);
+		/* The empty one now has the old name, and leaves the whiteout there. */
+		r = flags & RENAME_WHITEOUT
+			    ? store->ops->rename(store, from->fd->handle, from->backing.entry, from->fd->handle, tmp,
+						 RENAME_WHITEOUT)
+			    : xtsfs_store_rename_new(store, from->fd->handle, from->backing.entry, tmp);
 		if (r == 0)
 			remove_tmp_directory(store, from->fd->handle, tmp);
 		return r;
@@ -196,7 +199,8 @@ static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, 
 	r = xtsfs_store_rename_new(store, to->fd->handle, to->backing.entry, tmp);
 	if (r < 0)
 		return r;
-	r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry, 0);
+	r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry,
+			       flags);
 	if (r == 0)
 		remove_tmp_directory(store, to->fd->handle, tmp);
 	else if (xtsfs_store_rename_new(store, to->fd->handle, tmp, to->backing.entry) < 0)
@@ -240,7 +244,7 @@ static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct e
 			return r;
 	}
 	if (target && !(flags & RENAME_EXCHANGE) && S_ISDIR(from->st.st_mode) && S_ISDIR(to->st.st_mode)) {
-		r = rename_over_directory(volume, from, to);
+		r = rename_over_directory(volume, from, to, flags);
 	} else {
 		if (target && !(flags & RENAME_EXCHANGE))
 			end_keep(volume, to);

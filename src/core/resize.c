@@ -245,9 +245,12 @@ static int shrink_sectors(struct xtsfs_io *io, uint64_t plain_bytes)
 
 	if (r == 0 && tail && xtsfs_has_tags(io))
 		r = retag_tail(io, plain_bytes / XTSFS_BLOCK_BYTES, tail);
-	if (r == 0)
+	if (r == 0) {
 		r = io->volume->store->ops->truncate(io->volume->store, io->handle,
 						     xtsfs_plain_to_cipher_bytes(io->volume->layout, plain_bytes));
+		if (r < 0) /* the tail's entry is ahead of its length */
+			__atomic_store_n(&file->unsure, true, __ATOMIC_RELAXED);
+	}
 	if (r == 0)
 		file->plain_bytes = plain_bytes;
 	return r;

@@ -231,7 +231,7 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 					 : "");
 		return r;
 	}
-	if (!volume->read_only && !volume->read_first) {
+	if (!volume->read_only && !volume->read_first && !volume->repair) {
 		r = make_marker(volume);
 		if (r < 0)
 			say(ret_problem, problem_bytes, "cannot make %s: %s", XTSFS_NAME_UNCLEAN, xtsfs_strerror(r));

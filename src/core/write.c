@@ -189,14 +189,13 @@ static int store_piece(struct xtsfs_io *io, struct piece *p, uint64_t plain_byte
 		r = xtsfs_meta_store(io, p->group_no, &p->scratch->meta);
 	if (r < 0)
 		return r;
-	if (joined)
-		r = xtsfs_store_pwrite(store, io->handle, &p->scratch->meta, sizeof(p->scratch->meta) + bytes,
-				       offset - XTSFS_BLOCK_BYTES);
-	else
-		r = xtsfs_store_pwrite(store, io->handle, sector_at(p, p->first), bytes, offset);
-	if (r == 0 && p->group_no == 0 && xtsfs_has_tags(io))
+	/* Block 0 in memory, also if the write fails half-way: the new entries accept both versions of each sector. */
+	if (p->group_no == 0 && xtsfs_has_tags(io))
 		io->file->block0 = p->scratch->meta;
-	return r;
+	if (joined)
+		return xtsfs_store_pwrite(store, io->handle, &p->scratch->meta, sizeof(p->scratch->meta) + bytes,
+					  offset - XTSFS_BLOCK_BYTES);
+	return xtsfs_store_pwrite(store, io->handle, sector_at(p, p->first), bytes, offset);
 }
 
 /* The content of a tail of 4081 bytes or more has been written with its old length; now the length (spec 10 rule 2). */

@@ -3,15 +3,16 @@
  * Random operations through the core against a model, in the manner of fsx.
  *
  *   core-random [--seed N] [--ops N] [--seconds S] [--integrity NAME] [--content-keys N] [--kills] [--crash]
- *               [--directory DIR] [--reference XTSFSREF.PY]
+ *               [--faults] [--directory DIR] [--reference XTSFSREF.PY]
  *
  * Without --seconds one run of --ops operations with --seed; with it, runs with seeds from there on for so long. A run
  * that fails prints its operations, made as few as still fail. --directory: on a directory and not in memory.
  * --kills: go on after a kill between two operations. --crash: look at every point at which each operation could have
- * been killed. --reference: each run is on a directory, and the independent decoder must find what was written, in its final state.
+ * been killed. --faults: calls of the store fail. --reference: each run is on a directory, and the independent decoder must find what was written, in its final state.
  */
 #undef NDEBUG
 #include "crash-check.h"
+#include "fault-check.h"
 
 #include "base/log.h"
 
@@ -28,25 +29,50 @@ static struct options {
 	uint64_t seed;
 	unsigned ops, content_keys;
 	double seconds;
-	bool one_integrity, kills, crash;
+	bool one_integrity, kills, crash, faults;
 	enum xtsfs_integrity integrity;
 	const char *directory, *reference;
 } options = {.seed = 1, .ops = 1000, .content_keys = 1};
 static unsigned long points; /* of --crash */
 
+/* The fault that goes with an operation follows from its seed, so that a shorter sequence has the same ones. */
+static int faulty_op(struct run *run, const struct op *op)
+{
+	const struct xtsfs_fault fault = {
+		.kinds = op->seed % 3 ? XTSFS_FAULT_CHANGES : XTSFS_FAULT_ANY,
+		.nth = (unsigned)(op->seed / 3 % 12),
+		.error = op->seed % 2 ? ENOSPC : EIO,
+		.cut = op->seed % 5 == 0,
+		.forever = op->seed % 7 == 0,
+	};
+
+	return fault_fits(op) ? fault_op(run, op, &fault) : run_op(run, op);
+}
+
+static int any_op(struct run *run, struct crash *crash, const struct op *op)
+{
+	if (options.faults)
+		return faulty_op(run, op);
+	return options.crash && crash->run ? crash_op(crash, op) : run_op(run, op);
+}
+
 /* One of the logged operations after the other. The index of the one that fails, @count for the end, -1 for none. */
 static long replay(const struct op *ops, size_t count, enum xtsfs_integrity integrity, char ret_why[256])
 {
-	struct crash crash;
+	struct crash crash = {0};
 	struct run run;
 	long failed = -1;
 
 	run_begin(&run, integrity, options.content_keys, NULL);
-	crash_begin(&crash, &run);
+	if (options.faults)
+		run_make_faulty(&run);
+	else
+		crash_begin(&crash, &run);
 	for (size_t i = 0; i < count && failed < 0; i++)
-		if ((options.crash ? crash_op(&crash, &ops[i]) : run_op(&run, &ops[i])) < 0)
+		if (any_op(&run, &crash, &ops[i]) < 0)
 			failed = (long)i;
-	crash_end(&crash);
+	if (crash.run)
+		crash_end(&crash);
 	if (failed < 0 && run_end(&run) < 0)
 		failed = (long)count;
 	memcpy(ret_why, run.why, sizeof(run.why));
@@ -133,9 +159,12 @@ static int one_run(uint64_t seed, enum xtsfs_integrity integrity)
 		crash_begin(&crash, &run);
 		crash.every = 16;
 	}
+	if (options.faults && !directory[0])
+		run_make_faulty(&run);
 	while (r == 0 && count < options.ops) {
-		ops[count] = op_random(&rng, &run, options.kills && !options.crash && !directory[0]);
-		r = crash.run ? crash_op(&crash, &ops[count++]) : run_op(&run, &ops[count++]);
+		ops[count] = op_random(&rng, &run, options.kills && !options.crash && !options.faults && !directory[0]);
+		r = any_op(&run, &crash, &ops[count++]);
+		r = r < 0 ? r : 0;
 	}
 	if (crash.run) {
 		points += crash.points;
@@ -171,7 +200,7 @@ static void parse(int argc, char **argv)
 {
 	static const struct option long_options[] = {
 		{"seed", 1, NULL, 's'},	 {"ops", 1, NULL, 'o'},	      {"seconds", 1, NULL, 't'}, {"integrity", 1, NULL, 'i'},
-		{"kills", 0, NULL, 'k'}, {"crash", 0, NULL, 'x'}, {"directory", 1, NULL, 'd'}, {"reference", 1, NULL, 'r'}, {"content-keys", 1, NULL, 'c'},
+		{"kills", 0, NULL, 'k'}, {"crash", 0, NULL, 'x'}, {"faults", 0, NULL, 'f'}, {"directory", 1, NULL, 'd'}, {"reference", 1, NULL, 'r'}, {"content-keys", 1, NULL, 'c'},
 		{0}};
 	int c;
 
@@ -186,6 +215,8 @@ static void parse(int argc, char **argv)
 			options.kills = true;
 		else if (c == 'x')
 			options.crash = true;
+		else if (c == 'f')
+			options.faults = true;
 		else if (c == 'd')
 			options.directory = optarg;
 		else if (c == 'r')

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A sector is old or new and never a mixture, as far as the file goes; its length is between the old and the new one.
- * Content of up to an inline file's size, and a change between inline and sectors, is one or the other as a whole. Only
- * without tags may a tail that was being extended show zeros (up to 15) behind its end.
- */
 #undef NDEBUG
 #include "crash-check.h"
+
+#include "content.h"
 
 #include "format/ondisk.h"
 
@@ -14,11 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct content {
-	uint8_t *data;
-	uint64_t bytes;
-};
 
 struct point {
 	struct crash *crash;
@@ -44,44 +36,14 @@ __attribute__((format(printf, 2, 3))) static int fail(const struct point *point,
 	return -1;
 }
 
-static bool is_like(const uint8_t *data, uint64_t bytes, uint64_t start, const struct content *want)
-{
-	return start + bytes <= want->bytes && memcmp(data, want->data + start, bytes) == 0;
-}
-
 static int check_content(const struct point *point, unsigned file, const uint8_t *data, uint64_t bytes)
 {
-	const struct content *old = &point->old[file], *new = &point->new[file];
-	uint64_t low = old->bytes < new->bytes ? old->bytes : new->bytes;
-	uint64_t high = old->bytes > new->bytes ? old->bytes : new->bytes;
 	bool none = point->crash->run->core.conf->config->integrity == XTSFS_INTEGRITY_NONE;
+	char why[160];
 
-	if ((bytes == old->bytes && memcmp(data, old->data, bytes) == 0) ||
-	    (bytes == new->bytes && memcmp(data, new->data, bytes) == 0))
+	if (content_is_between(&point->old[file], &point->new[file], data, bytes, none, why, sizeof(why)))
 		return 0;
-	if (none && bytes > high && bytes <= high + 15 && bytes % CORE_B == 0) {
-		for (uint64_t i = high; i < bytes; i++)
-			if (data[i])
-				return fail(point, "file %u: byte %llu past the end is not zero", file,
-					    (unsigned long long)i);
-		bytes = high;
-	}
-	if (bytes < low || bytes > high)
-		return fail(point, "file %u: size %llu, was %llu, to be %llu", file, (unsigned long long)bytes,
-			    (unsigned long long)old->bytes, (unsigned long long)new->bytes);
-	for (uint64_t start = 0; start < bytes; start += CORE_B) {
-		uint64_t part = bytes - start < CORE_B ? bytes - start : CORE_B;
-
-		/* The zeros behind a tail that was to be the end of the file for a moment (a gap before the write). */
-		if (none && part == CORE_B && start + part == bytes)
-			while (part > CORE_B - 15 && !data[start + part - 1])
-				part--;
-		if (!is_like(data + start, part, start, old) && !is_like(data + start, part, start, new))
-			return fail(point, "file %u: sector %llu of %llu bytes is neither old nor new (%llu, %llu)",
-				    file, (unsigned long long)(start / CORE_B), (unsigned long long)bytes,
-				    (unsigned long long)old->bytes, (unsigned long long)new->bytes);
-	}
-	return 0;
+	return fail(point, "file %u: %s", file, why);
 }
 
 /* Goes on writing after the crash, and reads back, also after closing and opening. */
@@ -167,27 +129,6 @@ static int look(const struct point *point, struct xtsfs_store *store)
 	return r;
 }
 
-static struct content *copy_of_model(const struct run *run)
-{
-	struct content *copy = calloc(MODEL_FILES, sizeof(*copy));
-
-	assert(copy);
-	for (unsigned file = 0; file < MODEL_FILES; file++) {
-		copy[file].bytes = run->files[file].bytes;
-		copy[file].data = malloc(copy[file].bytes + 1);
-		assert(copy[file].data);
-		memcpy(copy[file].data, run->files[file].data, copy[file].bytes);
-	}
-	return copy;
-}
-
-static void free_copy(struct content *copy)
-{
-	for (unsigned file = 0; file < MODEL_FILES; file++)
-		free(copy[file].data);
-	free(copy);
-}
-
 static int look_at_call(struct crash *crash, struct point *point)
 {
 	struct xtsfs_store *clone, *source = crash->run->owned;
@@ -220,17 +161,17 @@ void crash_begin(struct crash *crash, struct run *run)
 
 int crash_op(struct crash *crash, const struct op *op)
 {
-	struct content *old = copy_of_model(crash->run), *new;
+	struct content *old = content_copy(crash->run), *new;
 	int r = run_op(crash->run, op);
 
-	new = copy_of_model(crash->run);
+	new = content_copy(crash->run);
 	while (r == 0 && crash->calls < xtsfs_memory_calls(crash->run->owned)) {
 		struct point point = {.crash = crash, .old = old, .new = new, .op = op, .call = crash->calls++};
 
 		r = look_at_call(crash, &point);
 	}
-	free_copy(old);
-	free_copy(new);
+	content_free(old);
+	content_free(new);
 	return r;
 }
 

@@ -135,9 +135,9 @@ __attribute__((format(printf, 2, 3))) static int fail(struct run *run, const cha
 
 static struct xtsfs_node *node_of(struct run *run, unsigned file)
 {
-	int r;
-
-	return run->files[file].node ? run->files[file].node : core_node(&run->core, run_path(file), NULL, &r);
+	if (run->files[file].node)
+		return run->files[file].node;
+	return core_node(&run->core, run_path(file), NULL, &run->error);
 }
 
 static void node_done(struct run *run, unsigned file, struct xtsfs_node *node)
@@ -177,11 +177,14 @@ static int read_and_compare(struct run *run, unsigned file, uint64_t offset, uin
 	int r;
 
 	assert(data);
-	if (!node)
-		return fail(run, "file %u is gone", file);
+	if (!node) {
+		free(data);
+		return fail(run, "file %u cannot be found: %d", file, run->error);
+	}
 	r = xtsfs_getattr(run->core.volume, node, &st);
-	n = xtsfs_read(run->core.volume, node, data, bytes, offset);
+	n = r < 0 ? r : xtsfs_read(run->core.volume, node, data, bytes, offset);
 	node_done(run, file, node);
+	run->error = n < 0 ? (int)n : 0;
 	if (r < 0 || (uint64_t)st.st_size != model->bytes)
 		r = fail(run, "file %u: getattr %d, size %lld, should be %llu", file, r, (long long)st.st_size,
 			 (unsigned long long)model->bytes);
@@ -208,10 +211,11 @@ static int do_write(struct run *run, const struct op *op)
 	uint8_t *data = malloc(op->bytes + 1);
 	ssize_t n;
 
-	assert(node && data);
+	assert(data);
 	core_pattern(op->seed, op->offset, data, op->bytes);
-	n = xtsfs_write(run->core.volume, node, data, op->bytes, op->offset);
-	if (n == (ssize_t)op->bytes && op->bytes) {
+	n = node ? xtsfs_write(run->core.volume, node, data, op->bytes, op->offset) : run->error;
+	run->error = n < 0 || n < (ssize_t)op->bytes ? (int)n : 0;
+	if ((n == (ssize_t)op->bytes || run->faulty) && op->bytes) {
 		memcpy(model->data + op->offset, data, op->bytes);
 		if (op->offset + op->bytes > model->bytes)
 			model->bytes = op->offset + op->bytes;
@@ -235,13 +239,13 @@ static int do_truncate(struct run *run, const struct op *op)
 					  .times = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}}};
 	struct xtsfs_node *node = node_of(run, op->file);
 	struct stat st;
-	int r = xtsfs_setattr(run->core.volume, node, &set, &st);
+	int r = node ? xtsfs_setattr(run->core.volume, node, &set, &st) : run->error;
 
 	node_done(run, op->file, node);
-	if (r < 0)
-		return fail(run, "truncate gave %d", r);
-	model_resize(&run->files[op->file], op->offset);
-	return 0;
+	run->error = r;
+	if (r == 0 || run->faulty)
+		model_resize(&run->files[op->file], op->offset);
+	return r < 0 ? fail(run, "truncate gave %d", r) : 0;
 }
 
 static int do_fallocate(struct run *run, const struct op *op)
@@ -255,18 +259,19 @@ static int do_fallocate(struct run *run, const struct op *op)
 	struct model_file *model = &run->files[op->file];
 	struct xtsfs_node *node = node_of(run, op->file);
 	uint64_t end = op->offset + op->bytes;
-	int r = xtsfs_fallocate(run->core.volume, node, modes[op->kind], op->offset, op->bytes);
+	int r = node ? xtsfs_fallocate(run->core.volume, node, modes[op->kind], op->offset, op->bytes) : run->error;
 
 	node_done(run, op->file, node);
+	run->error = r;
 	if (op->bytes == 0)
 		return r == -EINVAL ? 0 : fail(run, "fallocate of nothing gave %d", r);
-	if (r < 0)
+	if (r < 0 && !run->faulty)
 		return fail(run, "fallocate gave %d", r);
 	if (op->kind != OP_ALLOCATE && op->kind != OP_ALLOCATE_KEEP)
 		memset(model->data + op->offset, 0, op->bytes);
 	if ((op->kind == OP_ZERO || op->kind == OP_ALLOCATE) && end > model->bytes)
 		model_resize(model, end);
-	return 0;
+	return r < 0 ? fail(run, "fallocate gave %d", r) : 0;
 }
 
 static int check_zero(struct run *run, unsigned file, uint64_t from, uint64_t to)
@@ -281,11 +286,14 @@ static int do_seek(struct run *run, const struct op *op)
 {
 	const struct model_file *model = &run->files[op->file];
 	struct xtsfs_node *node = node_of(run, op->file);
-	int64_t data = xtsfs_seek(run->core.volume, node, op->offset, SEEK_DATA);
-	int64_t hole = xtsfs_seek(run->core.volume, node, op->offset, SEEK_HOLE);
+	int64_t data = node ? xtsfs_seek(run->core.volume, node, op->offset, SEEK_DATA) : run->error;
+	int64_t hole = node ? xtsfs_seek(run->core.volume, node, op->offset, SEEK_HOLE) : run->error;
 	uint64_t sector_end;
 
 	node_done(run, op->file, node);
+	run->error = (int)(data < 0 && data != -ENXIO ? data : hole < 0 && hole != -ENXIO ? hole : 0);
+	if (run->error < 0)
+		return fail(run, "seek gave %d", run->error);
 	if (op->offset >= model->bytes)
 		return data == -ENXIO && hole == -ENXIO ? 0 : fail(run, "seek past the end gave %lld", (long long)data);
 	if (data == -ENXIO)
@@ -319,6 +327,7 @@ static int do_open(struct run *run, const struct op *op)
 			model->node = NULL;
 		}
 	}
+	run->error = r;
 	return r < 0 ? fail(run, "open gave %d", r) : 0;
 }
 
@@ -336,10 +345,13 @@ static int do_names(struct run *run, const struct op *op)
 		model_resize(&model[op->file], 0);
 	} else {
 		r = core_try_rename(&run->core, run_path(op->file), run_path(other), RENAME_EXCHANGE);
-		swap = model[op->file];
-		model[op->file] = model[other];
-		model[other] = swap;
+		if (r == 0) {
+			swap = model[op->file];
+			model[op->file] = model[other];
+			model[other] = swap;
+		}
 	}
+	run->error = r;
 	return r < 0 ? fail(run, "%s gave %d", names[op->kind], r) : 0;
 }
 
@@ -351,7 +363,9 @@ static int remount(struct run *run)
 	for (unsigned file = 0; file < MODEL_FILES; file++)
 		release(run, file);
 	r = core_try_close(&run->core);
-	if (r < 0)
+	if (run->faulty)
+		xtsfs_faulty_arm(run->faulty, &(struct xtsfs_fault){0});
+	if (r < 0 && !run->may_fail_to_close)
 		return fail(run, "closing the volume gave %d", r);
 	r = core_try_open(&run->core, &params);
 	if (r < 0)
@@ -397,7 +411,7 @@ int run_op(struct run *run, const struct op *op)
 	case OP_SEEK:
 		return do_seek(run, op);
 	case OP_FSYNC:
-		r = core_try_fsync(&run->core, run_path(op->file));
+		r = run->error = core_try_fsync(&run->core, run_path(op->file));
 		return r < 0 ? fail(run, "fsync gave %d", r) : 0;
 	case OP_OPEN:
 		return do_open(run, op);
@@ -417,7 +431,7 @@ int run_end(struct run *run)
 {
 	int r = run->core.volume ? remount(run) : 0;
 
-	if (r == 0 && run->core.volume && core_try_close(&run->core) < 0)
+	if (r == 0 && run->core.volume && core_try_close(&run->core) < 0 && !run->may_fail_to_close)
 		r = fail(run, "closing the volume at the end failed");
 	return r;
 }
@@ -442,9 +456,20 @@ void run_begin(struct run *run, enum xtsfs_integrity integrity, unsigned content
 	}
 }
 
+void run_make_faulty(struct run *run)
+{
+	core_close(&run->core);
+	assert(xtsfs_store_faulty_new(run->owned, &run->faulty) == 0);
+	run->core.store = run->faulty;
+	core_open(&run->core);
+}
+
 void run_free(struct run *run)
 {
-	struct xtsfs_store *store = run->core.store;
+	struct xtsfs_store *store = run->owned ? run->owned : run->core.store;
+
+	if (run->faulty)
+		xtsfs_faulty_arm(run->faulty, &(struct xtsfs_fault){0});
 
 	for (unsigned file = 0; file < MODEL_FILES; file++) {
 		if (run->core.volume)
@@ -453,5 +478,6 @@ void run_free(struct run *run)
 	}
 	(void)core_try_close(&run->core);
 	core_fini(&run->core);
+	xtsfs_store_free(run->faulty);
 	xtsfs_store_free(store);
 }

@@ -45,13 +45,18 @@ struct model_file {
 
 struct run {
 	struct core core;
-	struct xtsfs_store *owned; /* memory store, or NULL */
+	struct xtsfs_store *owned;  /* memory store, or NULL */
+	struct xtsfs_store *faulty; /* around it, or NULL */
 	struct model_file files[MODEL_FILES];
+	int error;      /* what the last operation of the core gave, or a count that was too small */
+	bool may_fail_to_close;
 	char why[256]; /* of a failure */
 };
 
 /** @posix_path NULL: in memory. */
 void run_begin(struct run *run, enum xtsfs_integrity integrity, unsigned content_keys, const char *posix_path);
+/** Put a faulty store around the one in memory. */
+void run_make_faulty(struct run *run);
 /** 0, or -1 with run->why. */
 int run_op(struct run *run, const struct op *op);
 /** The name of a file, in the root. */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#undef NDEBUG
+#include "content.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct content *content_copy(const struct run *run)
+{
+	struct content *copy = calloc(MODEL_FILES, sizeof(*copy));
+
+	assert(copy);
+	for (unsigned file = 0; file < MODEL_FILES; file++) {
+		copy[file].bytes = run->files[file].bytes;
+		copy[file].data = malloc(copy[file].bytes + 1);
+		assert(copy[file].data);
+		memcpy(copy[file].data, run->files[file].data, copy[file].bytes);
+	}
+	return copy;
+}
+
+void content_free(struct content *copy)
+{
+	for (unsigned file = 0; file < MODEL_FILES; file++)
+		free(copy[file].data);
+	free(copy);
+}
+
+static bool is_like(const uint8_t *data, uint64_t bytes, uint64_t start, const struct content *want)
+{
+	return start + bytes <= want->bytes && memcmp(data, want->data + start, bytes) == 0;
+}
+
+bool content_is_between(const struct content *old, const struct content *new, const uint8_t *data, uint64_t bytes,
+			bool none, char *ret_why, size_t room)
+{
+	uint64_t low = old->bytes < new->bytes ? old->bytes : new->bytes;
+	uint64_t high = old->bytes > new->bytes ? old->bytes : new->bytes;
+
+	if ((bytes == old->bytes && memcmp(data, old->data, bytes) == 0) ||
+	    (bytes == new->bytes && memcmp(data, new->data, bytes) == 0))
+		return true;
+	if (none && bytes > high && bytes <= high + 15 && bytes % CORE_B == 0)
+		while (bytes > high && !data[bytes - 1])
+			bytes--;
+	if (bytes < low || bytes > high) {
+		snprintf(ret_why, room, "size %llu, was %llu, to be %llu", (unsigned long long)bytes,
+			 (unsigned long long)old->bytes, (unsigned long long)new->bytes);
+		return false;
+	}
+	for (uint64_t start = 0; start < bytes; start += CORE_B) {
+		uint64_t part = bytes - start < CORE_B ? bytes - start : CORE_B;
+
+		/* The zeros behind a tail that was to be the end of the file for a moment (a gap before the write). */
+		if (none && part == CORE_B && start + part == bytes)
+			while (part > CORE_B - 15 && !data[start + part - 1])
+				part--;
+		if (is_like(data + start, part, start, old) || is_like(data + start, part, start, new))
+			continue;
+		snprintf(ret_why, room, "sector %llu of %llu bytes is neither old nor new (%llu, %llu)",
+			 (unsigned long long)(start / CORE_B), (unsigned long long)bytes,
+			 (unsigned long long)old->bytes, (unsigned long long)new->bytes);
+		return false;
+	}
+	return true;
+}
