@@ -138,7 +138,11 @@ static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	struct xtsfs_volume *volume;
 	char problem[512], holder[256], why[256];
 	struct xtsfs_volume_params params = {
-		.read_only = options->read_only, .salvage = options->salvage, .log_names = options->log_names};
+		.read_only = options->read_only,
+		.salvage = options->salvage,
+		.no_atime = options->no_atime,
+		.log_names = options->log_names,
+	};
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	int r, code;
 

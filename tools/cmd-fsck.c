@@ -9,8 +9,8 @@
  * Exit codes are those of fsck(8), a sum: 1 something was repaired, 4 something is left (or would have been repaired),
  * 8 something could not be looked at, or the volume not opened, 16 wrong usage, 32 cancelled. Infos change nothing.
  */
-#include "commands.h"
 #include "cli-volume.h"
+#include "commands.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -95,10 +95,11 @@ static void clear_progress(const struct fsck_output *output)
 
 static void on_finding(void *data, const struct xtsfs_fsck_finding *finding)
 {
-	static const char *const words[] = {
-		[XTSFS_FSCK_NOTED] = "; ",	   [XTSFS_FSCK_REPAIRABLE] = "; --repair: ",
-		[XTSFS_FSCK_REPAIRED] = "; repaired: ", [XTSFS_FSCK_LEFT] = "; left: ",
-		[XTSFS_FSCK_FAILED] = "; repair failed: "};
+	static const char *const words[] = {[XTSFS_FSCK_NOTED] = "; ",
+					    [XTSFS_FSCK_REPAIRABLE] = "; --repair: ",
+					    [XTSFS_FSCK_REPAIRED] = "; repaired: ",
+					    [XTSFS_FSCK_LEFT] = "; left: ",
+					    [XTSFS_FSCK_FAILED] = "; repair failed: "};
 	struct fsck_output *output = data;
 	bool has_action = finding->action[0];
 
@@ -145,9 +146,9 @@ static json_object *json_totals(const struct xtsfs_fsck_totals *totals, double s
 		    add_count(object, "special_files", totals->specials) &&
 		    add_count(object, "hard_links", totals->hard_links) &&
 		    add_count(object, "bytes", totals->plain_bytes) && add_count(object, "sectors", totals->sectors) &&
-		    add_count(object, "problems", totals->problems) && add_count(object, "repaired", totals->repaired) &&
-		    add_count(object, "left", totals->left) && add_count(object, "infos", totals->infos) &&
-		    add_count(object, "io_errors", totals->io_errors) &&
+		    add_count(object, "problems", totals->problems) &&
+		    add_count(object, "repaired", totals->repaired) && add_count(object, "left", totals->left) &&
+		    add_count(object, "infos", totals->infos) && add_count(object, "io_errors", totals->io_errors) &&
 		    cli_json_add(object, "seconds", json_object_new_double(seconds));
 
 	if (good)
@@ -201,8 +202,8 @@ static int exit_code_of(const struct xtsfs_fsck_totals *totals)
 
 static int open_volume(const struct fsck_request *request, struct cli_volume *volume, struct xtsfs_volume **ret_fs)
 {
-	struct xtsfs_volume_params params = {.read_only = !request->repair, .repair = true,
-					     .threads = (unsigned)request->threads};
+	struct xtsfs_volume_params params = {
+		.read_only = !request->repair, .repair = true, .threads = (unsigned)request->threads};
 	char problem[512], why[256], holder[160], host[65] = "";
 	int r;
 
@@ -286,36 +287,68 @@ int cmd_fsck(const struct cli_verb *verb, int argc, char **argv)
 	struct fsck_request q = {.unlock = CLI_UNLOCK_NONE};
 	struct cli_volume volume = CLI_VOLUME_NONE;
 	const struct cli_option options[] = {
-		{.name = "repair", .type = CLI_FLAG, .value = &q.repair,
+		{.name = "repair",
+		 .type = CLI_FLAG,
+		 .value = &q.repair,
 		 .help = "settle what can be settled without loss"},
-		{.name = "salvage", .type = CLI_FLAG, .value = &q.salvage,
+		{.name = "salvage",
+		 .type = CLI_FLAG,
+		 .value = &q.salvage,
 		 .help = "with --repair: accept damaged sectors as they\nare"},
-		{.name = "zero", .type = CLI_FLAG, .value = &q.zero,
+		{.name = "zero",
+		 .type = CLI_FLAG,
+		 .value = &q.zero,
 		 .help = "with --repair: put zeros in the place of damaged\nsectors"},
-		{.name = "threads", .argument = "N", .type = CLI_NUMBER, .value = &q.threads, .min = 1, .max = 256,
+		{.name = "threads",
+		 .argument = "N",
+		 .type = CLI_NUMBER,
+		 .value = &q.threads,
+		 .min = 1,
+		 .max = 256,
 		 .help = "look with N threads (one for each processor)"},
 		{.name = "json", .type = CLI_FLAG, .value = &q.json, .help = "print JSON"},
-		{.name = "progress", .type = CLI_FLAG, .value = &q.progress,
-		 .help = "show progress on standard error"},
-		{.name = "no-progress", .type = CLI_FLAG, .value = &q.no_progress,
+		{.name = "progress", .type = CLI_FLAG, .value = &q.progress, .help = "show progress on standard error"},
+		{.name = "no-progress",
+		 .type = CLI_FLAG,
+		 .value = &q.no_progress,
 		 .help = "not even where that is a terminal"},
-		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &q.quiet,
+		{.name = "quiet",
+		 .letter = 'q',
+		 .type = CLI_FLAG,
+		 .value = &q.quiet,
 		 .help = "say nothing but problems"},
-		{.name = "verbose", .letter = 'v', .type = CLI_FLAG, .value = &q.verbose,
+		{.name = "verbose",
+		 .letter = 'v',
+		 .type = CLI_FLAG,
+		 .value = &q.verbose,
 		 .help = "tell what is unusual but right, too"},
 		CLI_SOURCE_OPTIONS(q.unlock),
 		CLI_SLOT_OPTION(q.unlock),
-		{.name = "no-changes", .letter = 'n', .type = CLI_FLAG, .value = &q.no_changes,
+		{.name = "no-changes",
+		 .letter = 'n',
+		 .type = CLI_FLAG,
+		 .value = &q.no_changes,
 		 .help = "change nothing, as without --repair"},
 		{.name = "dry-run", .letter = 'N', .type = CLI_FLAG, .value = &q.dry_run, .help = "the same"},
 		{.name = "yes", .letter = 'y', .type = CLI_FLAG, .value = &q.yes, .help = "the same as --repair"},
 		{.name = "preen", .letter = 'p', .type = CLI_FLAG, .value = &q.preen, .help = "the same as --repair"},
-		{.name = "auto", .letter = 'a', .type = CLI_FLAG, .value = &q.automatic,
+		{.name = "auto",
+		 .letter = 'a',
+		 .type = CLI_FLAG,
+		 .value = &q.automatic,
 		 .help = "the same as --repair"},
-		{.name = "force", .letter = 'f', .type = CLI_FLAG, .value = &q.force,
+		{.name = "force",
+		 .letter = 'f',
+		 .type = CLI_FLAG,
+		 .value = &q.force,
 		 .help = "nothing; everything is always checked"},
-		{.name = "completion", .letter = 'C', .argument = "FD", .type = CLI_NUMBER, .value = &q.completion_fd,
-		 .max = 1U << 20, .help = "nothing; for fsck(8)"},
+		{.name = "completion",
+		 .letter = 'C',
+		 .argument = "FD",
+		 .type = CLI_NUMBER,
+		 .value = &q.completion_fd,
+		 .max = 1U << 20,
+		 .help = "nothing; for fsck(8)"},
 		{.name = "version", .letter = 'V', .type = CLI_FLAG, .value = &q.version, .help = "show the version"},
 		CLI_END,
 	};

@@ -39,23 +39,27 @@ static struct xtsfs_file *file_in_use(struct xtsfs_volume *volume, struct xtsfs_
 	return file;
 }
 
-static bool is_suspect(struct xtsfs_volume *volume)
+/* May the stored length of a file mean something else? @file: its state, if it is in use. */
+static bool is_suspect(struct xtsfs_volume *volume, const struct xtsfs_file *file)
 {
-	return volume->unclean || xtsfs_is_unsettled(volume);
+	return volume->unclean || xtsfs_is_unsettled(volume) ||
+	       (file && __atomic_load_n(&file->unsure, __ATOMIC_RELAXED));
 }
 
-/* The same, and loaded, of a file that may not be what its length says. NULL if it cannot be: then the length has to
+/* The node's state as above, and loaded, so that it knows better than the length. Where that fails the length has to
  * do. */
 static struct xtsfs_file *file_loaded(struct xtsfs_volume *volume, struct xtsfs_node *node)
 {
-	struct xtsfs_file *file;
+	struct xtsfs_file *file = file_in_use(volume, node);
 	struct xtsfs_io io;
 
-	if (xtsfs_io_begin(volume, node, XTSFS_ACCESS_READ, &io) < 0)
-		return NULL;
+	if (!S_ISREG(node->type) || !is_suspect(volume, file) ||
+	    xtsfs_io_begin(volume, node, XTSFS_ACCESS_READ, &io) < 0)
+		return file;
 	if (xtsfs_io_lock(&io, false) == 0)
 		pthread_rwlock_unlock(&io.file->lock);
-	file = file_in_use(volume, node);
+	if (!file)
+		file = file_in_use(volume, node);
 	xtsfs_io_end(&io);
 	return file;
 }
@@ -63,7 +67,7 @@ static struct xtsfs_file *file_loaded(struct xtsfs_volume *volume, struct xtsfs_
 int xtsfs_node_stat(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st, struct stat *ret_stat)
 {
 	if (S_ISREG(node->type) && st->st_size > 0 &&
-	    (is_suspect(volume) || __atomic_load_n(&node->file, __ATOMIC_RELAXED)))
+	    (is_suspect(volume, NULL) || __atomic_load_n(&node->file, __ATOMIC_RELAXED)))
 		return xtsfs_getattr(volume, node, ret_stat);
 	*ret_stat = *st;
 	xtsfs_stat_to_plain(volume, ret_stat);
@@ -73,8 +77,7 @@ int xtsfs_node_stat(struct xtsfs_volume *volume, struct xtsfs_node *node, const 
 int xtsfs_getattr(struct xtsfs_volume *volume, struct xtsfs_node *node, struct stat *ret_stat)
 {
 	struct xtsfs_store *store = volume->store;
-	struct xtsfs_file *file = S_ISREG(node->type) && is_suspect(volume) ? file_loaded(volume, node)
-									    : file_in_use(volume, node);
+	struct xtsfs_file *file = file_loaded(volume, node);
 	struct xtsfs_at at;
 	struct stat st;
 	int r = xtsfs_at_get(volume, node, &at);

@@ -118,7 +118,7 @@ int xtsfs_opendir(struct xtsfs_volume *volume, struct xtsfs_node *node, struct x
 	if (r == 0)
 		r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &fd);
 	if (r == 0) {
-		r = volume->store->ops->open(volume->store, fd->handle, ".", O_RDONLY | O_DIRECTORY, 0, NULL);
+		r = xtsfs_open_existing(volume, fd->handle, ".", O_RDONLY | O_DIRECTORY);
 		xtsfs_fd_put(volume, fd);
 	}
 	if (r < 0) {

@@ -129,6 +129,15 @@ static int open_against_mode(struct xtsfs_volume *volume, int dir, const char *n
 	return handle;
 }
 
+int xtsfs_open_existing(struct xtsfs_volume *volume, int dir, const char *name, int flags)
+{
+	struct xtsfs_store *store = volume->store;
+	int handle = store->ops->open(store, dir, name, flags | (volume->no_atime ? O_NOATIME : 0), 0, NULL);
+
+	/* O_NOATIME is for the owner and root. */
+	return handle == -EPERM && volume->no_atime ? store->ops->open(store, dir, name, flags, 0, NULL) : handle;
+}
+
 static int open_link(struct xtsfs_volume *volume, struct xtsfs_node *node, int dir, const char *name,
 		     enum xtsfs_access access)
 {
@@ -148,7 +157,8 @@ static int open_link(struct xtsfs_volume *volume, struct xtsfs_node *node, int d
 		if (st.st_ino != node->ino || st.st_dev != node->dev || !S_ISREG(st.st_mode))
 			return -ESTALE;
 	}
-	handle = store->ops->open(store, dir, name, flags[access], 0, NULL);
+	handle = access == XTSFS_ACCESS_PATH ? store->ops->open(store, dir, name, O_PATH, 0, NULL)
+					     : xtsfs_open_existing(volume, dir, name, flags[access]);
 	if (handle == -EACCES && access != XTSFS_ACCESS_PATH)
 		handle = open_against_mode(volume, dir, name, flags[access], &st);
 	return handle;

@@ -115,7 +115,7 @@ int xtsfs_finalise(struct xtsfs_io *io, const struct xtsfs_groupset *groups, boo
 		r = xtsfs_file_begin_change(io, false, 0); /* a cut that has failed before */
 	if (r < 0)
 		return r;
-	if (!xtsfs_file_is_inline(file)) {
+	if (file->has_block0 && !xtsfs_file_is_inline(file)) { /* the cut may have left nothing */
 		if (set_clean && !(file->header.flags & XTSFS_FILE_CLEAN)) {
 			r = finalise_block0(io, groups);
 			cleaned = true;

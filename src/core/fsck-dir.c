@@ -52,8 +52,8 @@ int xtsfs_fsck_open(struct xtsfs_fsck *fsck, int dir, const char *name, int flag
 }
 
 /* The entries of an open directory, up to its end or a value of @each. */
-static int list_open(struct xtsfs_fsck *fsck, int handle,
-		     int (*each)(void *data, int handle, const char *backing_name), void *data)
+static int list_open(struct xtsfs_fsck *fsck, int handle, int (*each)(void *data, int handle, const char *backing_name),
+		     void *data)
 {
 	_Alignas(struct dirent64) char buffer[BUFFER_BYTES];
 	ssize_t n;

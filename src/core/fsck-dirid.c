@@ -185,9 +185,10 @@ static void rebuild(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int han
 			found = list->ids[i];
 	if (!found && list->has_names) {
 		xtsfs_fsck_report(fsck, &place, XTSFS_FSCK_ERROR, "dirid-lost", XTSFS_FSCK_LEFT, 0,
-				  dir->parent ? "put xtsfs.dirid back from a copy of the volume, if there is one; files "
-						"in it stay checked, under names that are not known"
-					      : "'xtsfsctl header restore' can put it back from a header backup",
+				  dir->parent
+					  ? "put xtsfs.dirid back from a copy of the volume, if there is one; files "
+					    "in it stay checked, under names that are not known"
+					  : "'xtsfsctl header restore' can put it back from a header backup",
 				  "%s, and nothing in it remembers the id", detail);
 		return;
 	}

@@ -37,9 +37,9 @@ struct xtsfs_fsck_file {
 		enum xtsfs_fsck_severity severity;
 		const char *code; /* NULL: nothing */
 		const char *detail, *action;
-		bool leave;	  /* not with these options */
-		bool cut;	  /* the stored length becomes cut_to (which may be longer) */
-		bool set_header;  /* CLEAN with state.plain_bytes */
+		bool leave;	 /* not with these options */
+		bool cut;	 /* the stored length becomes cut_to (which may be longer) */
+		bool set_header; /* CLEAN with state.plain_bytes */
 		uint64_t cut_to;
 	} plan;
 	bool header_accepted; /* salvaged: its tag did not verify */

@@ -40,9 +40,9 @@ struct xtsfs_fsck {
 	struct xtsfs_store *store;
 	struct xtsfs_fsck_options options;
 	unsigned threads;
-	bool stop;			/* atomic */
+	bool stop;			 /* atomic */
 	struct xtsfs_fsck_totals totals; /* members are atomic */
-	uint64_t key_sectors[256];	/* atomic: sectors under each content key */
+	uint64_t key_sectors[256];	 /* atomic: sectors under each content key */
 
 	pthread_mutex_t queue_mutex; /* guards what follows, held over no other lock */
 	pthread_cond_t queue_cond, done_cond;
@@ -77,7 +77,7 @@ struct xtsfs_fsck_dir;
 /* Where a finding is: an entry of a directory, or (names NULL) the directory itself. */
 struct xtsfs_fsck_place {
 	const struct xtsfs_fsck_dir *dir;
-	const char *name;	  /* plain; "?" if it is not known */
+	const char *name; /* plain; "?" if it is not known */
 	const char *backing_name;
 };
 

@@ -101,7 +101,8 @@ static int plan_longer(struct xtsfs_fsck_file *file, uint64_t stored_plain_bytes
 		     "cut to the size that its header says");
 		return 0;
 	}
-	plan(file, XTSFS_FSCK_ERROR, "length-changed", "it is longer than its header says, and what is added is authentic",
+	plan(file, XTSFS_FSCK_ERROR, "length-changed",
+	     "it is longer than its header says, and what is added is authentic",
 	     damage == XTSFS_FSCK_DAMAGE_SALVAGE ? "the longer size accepted"
 						 : "--salvage would accept the longer size, --zero cut it off");
 	if (damage == XTSFS_FSCK_DAMAGE_SALVAGE)
@@ -179,8 +180,7 @@ int xtsfs_fsck_plan(struct xtsfs_fsck_file *file)
 			     "its length ends where no sector does", "cut behind its last sector");
 		return 0;
 	}
-	if (volume->unclean && is_canonical && plain > 0 && plain % XTSFS_BLOCK_BYTES == 0 &&
-	    xtsfs_has_tags(&file->io))
+	if (volume->unclean && is_canonical && plain > 0 && plain % XTSFS_BLOCK_BYTES == 0 && xtsfs_has_tags(&file->io))
 		r = tail_rule(file);
 	if (r < 0)
 		return r;

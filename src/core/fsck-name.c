@@ -10,9 +10,9 @@
  * - it is no name of this volume: moved to xtsfs.lost+found. But only where the directory's own id has been shown to be
  *   the right one. If not one name decrypts it may be the id that is wrong, and then every entry stays where it is.
  *
- * Names with a dot that are not ours, and names that cannot be encrypted ones, go to xtsfs.lost+found too. Debris, which
- * is temporary objects and .name files without an entry, is removed; a temporary directory only if the mount would call
- * it empty.
+ * Names with a dot that are not ours, and names that cannot be encrypted ones, go to xtsfs.lost+found too. Debris,
+ * which is temporary objects and .name files without an entry, is removed; a temporary directory only if the mount
+ * would call it empty.
  */
 #include "core/fsck-internal.h"
 

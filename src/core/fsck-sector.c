@@ -91,11 +91,11 @@ static bool can_join(const struct xtsfs_fsck_range *a, const struct xtsfs_fsck_r
 static void tell_range(struct xtsfs_fsck_file *file, const struct xtsfs_fsck_range *range)
 {
 	static const struct {
-		const char *code, *before, *after;
+		const char *code, *before;
 	} kinds[] = {
-		[XTSFS_FSCK_BAD_SECTORS] = {"sector-bad-tag", "", "not authentic"},
-		[XTSFS_FSCK_BAD_META] = {"meta-bad", "a meta block is not authentic: ", "cannot be verified"},
-		[XTSFS_FSCK_UNREADABLE] = {"sector-unreadable", "", "cannot be read from the backing file"},
+		[XTSFS_FSCK_BAD_SECTORS] = {"sector-bad-tag", "not authentic: "},
+		[XTSFS_FSCK_BAD_META] = {"meta-bad", "a meta block is not authentic, so nothing vouches for "},
+		[XTSFS_FSCK_UNREADABLE] = {"sector-unreadable", "cannot be read from the backing file: "},
 	};
 	bool salvage = file->fsck->options.damage == XTSFS_FSCK_DAMAGE_SALVAGE;
 	const char *action =
@@ -117,9 +117,8 @@ static void tell_range(struct xtsfs_fsck_file *file, const struct xtsfs_fsck_ran
 	else
 		snprintf(sectors, sizeof(sectors), "sector %llu", (unsigned long long)range->first);
 	xtsfs_fsck_report(file->fsck, &file->place, XTSFS_FSCK_ERROR, kinds[range->kind].code, range->outcome,
-			  range->error, action, "%s%s (bytes %llu to %llu) %s", kinds[range->kind].before, sectors,
-			  (unsigned long long)(range->first * XTSFS_BLOCK_BYTES), (unsigned long long)end - 1,
-			  kinds[range->kind].after);
+			  range->error, action, "%s%s (bytes %llu to %llu)", kinds[range->kind].before, sectors,
+			  (unsigned long long)(range->first * XTSFS_BLOCK_BYTES), (unsigned long long)end - 1);
 }
 
 void xtsfs_fsck_tell_ranges(struct xtsfs_fsck_file *file)
@@ -327,8 +326,8 @@ static void tell_group(struct xtsfs_fsck_file *file, const struct group *group, 
 
 static void check_group(struct xtsfs_fsck_file *file, uint64_t group_no)
 {
-	struct group group = {.scratch = xtsfs_scratch(), .group_no = group_no,
-			      .first = group_no * XTSFS_GROUP_SECTORS};
+	struct group group = {
+		.scratch = xtsfs_scratch(), .group_no = group_no, .first = group_no * XTSFS_GROUP_SECTORS};
 	uint64_t left = xtsfs_sector_count(file->state.plain_bytes) - group.first;
 	bool damaged = false, forced = false;
 	int r, error = 0;

@@ -34,9 +34,11 @@ const char *xtsfs_fsck_severity_name(enum xtsfs_fsck_severity severity)
 
 const char *xtsfs_fsck_outcome_name(enum xtsfs_fsck_outcome outcome)
 {
-	static const char *const names[] = {
-		[XTSFS_FSCK_NOTED] = "noted", [XTSFS_FSCK_REPAIRABLE] = "repairable",
-		[XTSFS_FSCK_REPAIRED] = "repaired", [XTSFS_FSCK_LEFT] = "left", [XTSFS_FSCK_FAILED] = "failed"};
+	static const char *const names[] = {[XTSFS_FSCK_NOTED] = "noted",
+					    [XTSFS_FSCK_REPAIRABLE] = "repairable",
+					    [XTSFS_FSCK_REPAIRED] = "repaired",
+					    [XTSFS_FSCK_LEFT] = "left",
+					    [XTSFS_FSCK_FAILED] = "failed"};
 
 	return names[outcome];
 }
@@ -163,9 +165,12 @@ static struct xtsfs_fsck_totals snapshot(const struct xtsfs_fsck *fsck)
 
 #define LOAD(member) .member = __atomic_load_n(&t->member, __ATOMIC_RELAXED)
 	return (struct xtsfs_fsck_totals){
-		LOAD(directories), LOAD(files),	    LOAD(symlinks), LOAD(specials),
-		LOAD(hard_links),  LOAD(plain_bytes), LOAD(sectors),  LOAD(checked_bytes),
-		LOAD(problems),	   LOAD(repaired),    LOAD(left),     LOAD(infos),
+		LOAD(directories), LOAD(files),
+		LOAD(symlinks),	   LOAD(specials),
+		LOAD(hard_links),  LOAD(plain_bytes),
+		LOAD(sectors),	   LOAD(checked_bytes),
+		LOAD(problems),	   LOAD(repaired),
+		LOAD(left),	   LOAD(infos),
 		LOAD(io_errors),   .cancelled = __atomic_load_n(&fsck->stop, __ATOMIC_RELAXED)};
 #undef LOAD
 }
@@ -228,10 +233,11 @@ static void check_key_sizes(struct xtsfs_fsck *fsck)
 	for (unsigned i = 0; i < 256; i++)
 		over += fsck->key_sectors[i] * (XTSFS_BLOCK_BYTES / 16) > ADVISED_BLOCKS;
 	if (over)
-		xtsfs_fsck_report(fsck, &root, XTSFS_FSCK_INFO, "content-key-size", XTSFS_FSCK_NOTED, 0, NULL,
-				  "%u of %u content keys encrypt more than the 1 TiB that IEEE 1619-2025 advises; a new "
-				  "volume can have more keys",
-				  over, fsck->options.content_keys);
+		xtsfs_fsck_report(
+			fsck, &root, XTSFS_FSCK_INFO, "content-key-size", XTSFS_FSCK_NOTED, 0, NULL,
+			"%u of %u content keys encrypt more than the 1 TiB that IEEE 1619-2025 advises; a new "
+			"volume can have more keys",
+			over, fsck->options.content_keys);
 }
 
 /* The unclean marker: last, since it may go only when all else is settled. */
@@ -253,7 +259,8 @@ static int settle_marker(struct xtsfs_fsck *fsck)
 			  state.unclean ? "unclean" : "marker-bad", outcome, r,
 			  outcome == XTSFS_FSCK_LEFT ? "kept until everything else is settled"
 						     : "removed once everything else is settled",
-			  state.unclean ? "the volume was not shut down cleanly" : "the unclean marker is not authentic");
+			  state.unclean ? "the volume was not shut down cleanly"
+					: "the unclean marker is not authentic");
 	return r;
 }
 

@@ -66,10 +66,10 @@ struct xtsfs_fsck_totals {
 
 struct xtsfs_fsck_options {
 	bool repair;
-	enum xtsfs_fsck_damage damage; /* with repair; ZERO wants a volume with an engine */
-	bool verbose;		       /* infos about what is normal, too */
-	unsigned threads;	       /* 0: the volume's */
-	unsigned content_keys;	       /* of the volume's config */
+	enum xtsfs_fsck_damage damage;	     /* with repair; ZERO wants a volume with an engine */
+	bool verbose;			     /* infos about what is normal, too */
+	unsigned threads;		     /* 0: the volume's */
+	unsigned content_keys;		     /* of the volume's config */
 	const volatile sig_atomic_t *cancel; /* looked at several times a second; may be NULL */
 	void (*finding)(void *data, const struct xtsfs_fsck_finding *finding);
 	void (*progress)(void *data, const struct xtsfs_fsck_totals *totals); /* several times a second; may be NULL */

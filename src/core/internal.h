@@ -59,7 +59,7 @@ struct xtsfs_volume {
 	struct xtsfs_keys *keys;
 	enum xtsfs_integrity integrity;
 	enum xtsfs_layout layout;
-	bool read_only, salvage, repair, log_names;
+	bool read_only, salvage, repair, no_atime, log_names;
 	bool unclean;	  /* an earlier writer died: an authentic marker was there */
 	bool read_first;  /* rule 10.5 for all files */
 	bool made_marker; /* by this opening */
@@ -117,6 +117,8 @@ struct xtsfs_fd {
 	struct xtsfs_fd *newer, *older; /* in the LRU list while users == 0 */
 };
 
+/** Open what exists, without a trace in its atime where the mount asks for that. A handle, or -errno. */
+xtsfs_must_check int xtsfs_open_existing(struct xtsfs_volume *volume, int dir, const char *name, int flags);
 /**
  * Lease a descriptor of the node: a directory (always O_PATH), or anything with XTSFS_ACCESS_PATH, or a regular file.
  * Opened through a link and checked by (dev, ino). -ESTALE when the object is gone, -EMFILE and the like.

@@ -255,6 +255,7 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	volume->layout = config->integrity == XTSFS_INTEGRITY_NONE ? XTSFS_LAYOUT_PLAIN : XTSFS_LAYOUT_GROUPS;
 	volume->read_only = params->read_only || params->salvage;
 	volume->salvage = params->salvage;
+	volume->no_atime = params->no_atime || volume->read_only;
 	volume->repair = params->repair;
 	volume->log_names = params->log_names;
 	volume->threads = params->threads ? params->threads : processors > 2 ? (unsigned)processors : 2;

@@ -83,13 +83,33 @@ void xtsfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t 
 		    data, room);
 }
 
+/* As local filesystems do: names in trusted are for the administrator. Returns what is left. */
+static ssize_t drop_trusted(char *list, ssize_t bytes)
+{
+	ssize_t kept = 0;
+
+	for (ssize_t at = 0, length; at < bytes; at += length) {
+		length = (ssize_t)strlen(list + at) + 1;
+		if (strncmp(list + at, "trusted.", 8) == 0)
+			continue;
+		memmove(list + kept, list + at, (size_t)length);
+		kept += length;
+	}
+	return kept;
+}
+
 void xtsfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t room)
 {
 	char *data = xtsfs_reply_buffer();
-	size_t most = room < XTSFS_REPLY_BYTES ? room : XTSFS_REPLY_BYTES;
+	ssize_t n = -ENOMEM;
 
-	reply_xattr(req, data ? xtsfs_listxattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), data, most) : -ENOMEM,
-		    data, room);
+	if (data)
+		n = xtsfs_listxattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), data, XTSFS_REPLY_BYTES);
+	if (n > 0 && fuse_req_ctx(req)->uid != 0)
+		n = drop_trusted(data, n);
+	if (n > 0 && room > 0 && (size_t)n > room)
+		n = -ERANGE;
+	reply_xattr(req, n, data, room);
 }
 
 void xtsfs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t bytes, int flags)

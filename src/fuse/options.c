@@ -148,8 +148,14 @@ static int set_option(struct xtsfs_options *options, char *word, char *ret_probl
 	if (!*word || is_in(word, for_others, sizeof(for_others) / sizeof(for_others[0])) || starts(word, "x-") ||
 	    starts(word, "X-") || starts(word, "comment=") || starts(word, "user="))
 		return 0;
-	if (is_in(word, for_kernel, sizeof(for_kernel) / sizeof(for_kernel[0])))
+	if (is_in(word, for_kernel, sizeof(for_kernel) / sizeof(for_kernel[0]))) {
+		/* The kernel leaves atime to us, that is to the backing filesystem. */
+		if (strcmp(word, "noatime") == 0)
+			options->no_atime = true;
+		else if (strcmp(word, "atime") == 0 || strcmp(word, "relatime") == 0 || strcmp(word, "strictatime") == 0)
+			options->no_atime = false;
 		return add_mount_flag(options, word);
+	}
 	if (!value) {
 		if (set_flag(options, word))
 			return 0;

@@ -44,6 +44,7 @@ struct xtsfs_options {
 	enum xtsfs_engine_choice engine;
 	unsigned threads; /* 0: default */
 	bool read_only, salvage, allow_other, allow_swap, log_names, fuse_debug;
+	bool no_atime; /* noatime is among mount_flags */
 	enum xtsfs_log_level log_level;
 	char *pidfile;
 	char *fsname;

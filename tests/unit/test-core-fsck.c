@@ -23,12 +23,15 @@
 static struct {
 	const struct xtsfs_store_ops *real;
 	struct xtsfs_store_ops ops;
-	long changes_left; /* before all changes fail; -1: never */
+	long changes_left;   /* before all changes fail; -1: never */
 	uint64_t bad_offset; /* reads of it fail with EIO; 0: none */
 } faulty;
 
+static pthread_mutex_t faulty_mutex = PTHREAD_MUTEX_INITIALIZER; /* guards changes_left while workers run */
+
 static bool may_change(void)
 {
+	xtsfs_guard_mutex(&faulty_mutex);
 	if (faulty.changes_left == 0)
 		return false;
 	if (faulty.changes_left > 0)
@@ -516,7 +519,7 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clean),	   cmocka_unit_test(test_sectors), cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_clean),  cmocka_unit_test(test_sectors), cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_cancel), cmocka_unit_test(test_cut_off),
 	};
 
