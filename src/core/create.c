@@ -63,11 +63,27 @@ static int result(struct place *place, struct xtsfs_node **ret_node, struct stat
 
 	if (r == 0)
 		r = xtsfs_node_get(place->volume, &st, place->dir, place->backing.entry, ret_node);
-	if (r == 0) {
-		r = xtsfs_node_stat(place->volume, *ret_node, &st, ret_stat);
-		if (r < 0)
-			xtsfs_node_unref(place->volume, *ret_node, 1);
-	}
+	if (r < 0)
+		return r;
+	r = xtsfs_node_stat(place->volume, *ret_node, &st, ret_stat);
+	if (r < 0)
+		xtsfs_node_unref(place->volume, *ret_node, 1);
+	return r;
+}
+
+/* The same for an entry that was just made. If that fails the entry goes again, for the caller is told of an error.
+ * @node: whose name it is, if there was one before. */
+static int result_of_new(struct place *place, struct xtsfs_node *node, struct xtsfs_node **ret_node,
+			 struct stat *ret_stat)
+{
+	struct xtsfs_store *store = place->volume->store;
+	int r = result(place, ret_node, ret_stat);
+
+	if (r == 0)
+		return 0;
+	(void)store->ops->unlink(store, place->fd->handle, place->backing.entry, 0);
+	if (node)
+		xtsfs_node_remove_link(place->volume, node, place->dir, place->backing.entry);
 	return r;
 }
 
@@ -88,7 +104,7 @@ int xtsfs_create(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 	if (r == -EEXIST && !exclusive)
 		r = 0;
 	if (r >= 0)
-		r = result(&place, ret_node, ret_stat);
+		r = handle >= 0 ? result_of_new(&place, NULL, ret_node, ret_stat) : result(&place, ret_node, ret_stat);
 	place_end(&place, r);
 	if (handle >= 0 && r < 0)
 		store->ops->close(store, handle);
@@ -113,7 +129,7 @@ int xtsfs_mknod(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 	if (r == 0)
 		r = volume->store->ops->mknod(volume->store, place.fd->handle, place.backing.entry, mode, rdev, cred);
 	if (r == 0)
-		r = result(&place, ret_node, ret_stat);
+		r = result_of_new(&place, NULL, ret_node, ret_stat);
 	place_end(&place, r);
 	return r;
 }
@@ -144,7 +160,7 @@ int xtsfs_symlink(struct xtsfs_volume *volume, const char *target, struct xtsfs_
 	if (r == 0)
 		r = volume->store->ops->symlink(volume->store, text, place.fd->handle, place.backing.entry, cred);
 	if (r == 0)
-		r = result(&place, ret_node, ret_stat);
+		r = result_of_new(&place, NULL, ret_node, ret_stat);
 	place_end(&place, r);
 	return r;
 }
@@ -195,7 +211,7 @@ int xtsfs_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsf
 	if (r == 0)
 		r = volume->store->ops->link(volume->store, at.handle, at.name, place.fd->handle, place.backing.entry);
 	if (r == 0)
-		r = result(&place, &same, ret_stat);
+		r = result_of_new(&place, node, &same, ret_stat);
 	place_end(&place, r);
 	xtsfs_at_put(volume, &at);
 	if (r < 0)
@@ -204,8 +220,7 @@ int xtsfs_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsf
 		xtsfs_node_unref(volume, same, 1);
 		return -ESTALE;
 	}
-	/* The caller's reference is the one that result() took. The length of a file in use is its state's to tell. */
-	return S_ISREG(node->type) ? xtsfs_getattr(volume, node, ret_stat) : 0;
+	return 0; /* the caller's reference is the one that result() took */
 }
 
 /* Inside the temporary directory: the id. */
@@ -283,11 +298,14 @@ int xtsfs_mkdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 			r = xtsfs_names_place(volume, place.fd->handle, &place.backing);
 		if (r == 0)
 			r = xtsfs_store_rename_new(store, place.fd->handle, tmp, place.backing.entry);
+		if (r == 0) {
+			r = result(&place, ret_node, ret_stat);
+			if (r < 0 && xtsfs_store_rename_new(store, place.fd->handle, place.backing.entry, tmp) < 0)
+				xtsfs_warning("a directory that could not be made completely is left empty");
+		}
 		if (r < 0)
 			discard_directory(&place, tmp);
 	}
-	if (r == 0)
-		r = result(&place, ret_node, ret_stat);
 	place_end(&place, r);
 	if (r == 0)
 		xtsfs_dirid_pending(volume, *ret_node);

@@ -144,6 +144,8 @@ static int flush_one(struct xtsfs_volume *volume, struct xtsfs_node *dir)
 	r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &fd);
 	if (r == -ESTALE)
 		return 0; /* removed since */
+	if (r == -EACCES) /* a mode keeps us out, though the directory is ours (we are not root) */
+		return store->ops->syncfs(store);
 	if (r < 0)
 		return r;
 	handle = store->ops->open(store, fd->handle, XTSFS_NAME_DIRID, O_RDONLY, 0, NULL);
@@ -161,6 +163,8 @@ static int flush_one(struct xtsfs_volume *volume, struct xtsfs_node *dir)
 		}
 	}
 	xtsfs_fd_put(volume, fd);
+	if (handle == -EACCES) /* as above */
+		return store->ops->syncfs(store);
 	return handle == -ENOENT ? 0 : handle < 0 ? handle : r;
 }
 

@@ -232,6 +232,8 @@ static int load_sectors(struct xtsfs_io *io, uint64_t cipher_bytes)
 							   : xtsfs_cipher_to_plain_bytes(volume->layout, cipher_bytes);
 	bool canonical = plain && xtsfs_plain_to_cipher_bytes(volume->layout, plain) == cipher_bytes;
 
+	if (!xtsfs_has_tags(io) && !xtsfs_is_zero(file->block0.entry, sizeof(file->block0.entry)))
+		return refuse(io, -XTSFS_EDAMAGED, "there is something behind its header");
 	if ((file->header.flags & XTSFS_FILE_CLEAN) && (plain != file->header.plain_bytes || !canonical)) {
 		if (!is_interrupted(io) && !volume->salvage)
 			return refuse(io, -XTSFS_EDAMAGED, "its length was changed outside of xtsfs");

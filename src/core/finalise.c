@@ -218,7 +218,10 @@ int xtsfs_fsyncdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, bool dat
 	if (r < 0)
 		return r;
 	handle = store->ops->open(store, fd->handle, ".", O_RDONLY | O_DIRECTORY, 0, NULL);
-	r = handle < 0 ? handle : store->ops->sync(store, handle, data_only);
+	if (handle == -EACCES) /* its mode has changed since the caller opened it */
+		r = store->ops->syncfs(store);
+	else
+		r = handle < 0 ? handle : store->ops->sync(store, handle, data_only);
 	if (handle >= 0)
 		store->ops->close(store, handle);
 	xtsfs_fd_put(volume, fd);

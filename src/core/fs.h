@@ -103,6 +103,9 @@ xtsfs_must_check ssize_t xtsfs_read(struct xtsfs_volume *volume, struct xtsfs_no
 /** May write fewer and then fail on the rest (a full disk). */
 xtsfs_must_check ssize_t xtsfs_write(struct xtsfs_volume *volume, struct xtsfs_node *node, const void *data,
 				     size_t bytes, uint64_t offset);
+/** The same for pages that the kernel has kept (writeback cache): their mtime is the kernel's to tell. */
+xtsfs_must_check ssize_t xtsfs_write_cached(struct xtsfs_volume *volume, struct xtsfs_node *node, const void *data,
+					    size_t bytes, uint64_t offset);
 /** fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE, ZERO_RANGE|KEEP_SIZE; others -EOPNOTSUPP. */
 xtsfs_must_check int xtsfs_fallocate(struct xtsfs_volume *volume, struct xtsfs_node *node, int mode, uint64_t offset,
 				     uint64_t bytes);

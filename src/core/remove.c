@@ -17,6 +17,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DEBRIS_DEPTH 4U /* of half-made directories in half-made directories */
+#include <unistd.h>
+
 /* One end of a removal or rename: the directory and the entry in it. */
 struct end {
 	struct xtsfs_node *dir;
@@ -96,17 +99,54 @@ int xtsfs_unlink(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 }
 
 /*
+ * A directory whose mode keeps us out (we are not root, but its owner) gets access for as long as we look into it: the
+ * mount's kernel has granted the removal, for which the mode of what is removed does not matter.
+ */
+static bool widen(struct xtsfs_store *store, int parent, const char *name, mode_t *ret_mode)
+{
+	struct stat st;
+
+	if (geteuid() == 0 || store->ops->stat(store, parent, name, &st) < 0)
+		return false;
+	*ret_mode = st.st_mode & 07777;
+	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 0700) != 0700 &&
+	       store->ops->chmod(store, parent, name, *ret_mode | 0700) == 0;
+}
+
+/*
  * Does the directory hold an encrypted name? With @clear, its other entries of ours are unlinked on the way.
  * 0: no; -ENOTEMPTY; or an error. Foreign entries count as not empty: they are somebody's.
  */
-static int scan(struct xtsfs_store *store, int parent, const char *name, bool clear)
+static int scan(struct xtsfs_store *store, int parent, const char *name, bool clear, unsigned depth);
+
+/* One entry that is not an encrypted name. A half-made directory is debris like any other if it is empty itself. */
+static int scan_debris(struct xtsfs_store *store, int dir, const char *name, enum xtsfs_name_kind kind, bool clear,
+		       unsigned depth)
+{
+	struct stat st;
+	int r;
+
+	if (kind == XTSFS_NAME_KIND_TMP) {
+		r = store->ops->stat(store, dir, name, &st);
+		if (r < 0)
+			return r;
+		if (S_ISDIR(st.st_mode)) {
+			r = depth < DEBRIS_DEPTH ? scan(store, dir, name, clear, depth + 1) : -ENOTEMPTY;
+			return r == 0 && clear ? store->ops->unlink(store, dir, name, AT_REMOVEDIR) : r;
+		}
+	}
+	return clear ? store->ops->unlink(store, dir, name, 0) : 0;
+}
+
+static int scan(struct xtsfs_store *store, int parent, const char *name, bool clear, unsigned depth)
 {
 	_Alignas(struct dirent64) char buffer[4096];
-	int handle = store->ops->open(store, parent, name, O_RDONLY | O_DIRECTORY, 0, NULL), r = 0;
+	mode_t mode;
+	bool widened = widen(store, parent, name, &mode);
+	int handle = store->ops->open(store, parent, name, O_RDONLY | O_DIRECTORY, 0, NULL);
+	int r = handle < 0 ? handle : 0;
 	ssize_t n = 0;
 
-	if (handle < 0)
-		return handle;
 	while (r == 0 && (n = store->ops->getdents(store, handle, buffer, sizeof(buffer))) > 0) {
 		for (ssize_t at = 0; r == 0 && at < n;) {
 			const struct dirent64 *record = (const struct dirent64 *)(const void *)(buffer + at);
@@ -116,21 +156,25 @@ static int scan(struct xtsfs_store *store, int parent, const char *name, bool cl
 			if (strcmp(record->d_name, ".") == 0 || strcmp(record->d_name, "..") == 0)
 				continue;
 			if (kind == XTSFS_NAME_KIND_SHORT || kind == XTSFS_NAME_KIND_LONG ||
-			    kind == XTSFS_NAME_KIND_FOREIGN ||
-			    (kind == XTSFS_NAME_KIND_TMP && record->d_type == DT_DIR))
+			    kind == XTSFS_NAME_KIND_FOREIGN)
 				r = -ENOTEMPTY;
-			else if (clear)
-				r = store->ops->unlink(store, handle, record->d_name, 0);
+			else
+				r = scan_debris(store, handle, record->d_name, kind, clear, depth);
 		}
 	}
-	store->ops->close(store, handle);
-	return r < 0 ? r : n < 0 ? (int)n : 0;
+	if (handle >= 0)
+		store->ops->close(store, handle);
+	if (r == 0 && n < 0)
+		r = (int)n;
+	if (widened && (!clear || r < 0))
+		(void)store->ops->chmod(store, parent, name, mode); /* what it was found with */
+	return r;
 }
 
 /* Takes away a directory that is empty for the mount and has no name of its own any more. Debris if it fails. */
 static void remove_tmp_directory(struct xtsfs_store *store, int parent, const char *tmp)
 {
-	if (scan(store, parent, tmp, true) == 0)
+	if (scan(store, parent, tmp, true, 0) == 0)
 		(void)store->ops->unlink(store, parent, tmp, AT_REMOVEDIR);
 }
 
@@ -154,7 +198,7 @@ int xtsfs_rmdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 
 		/* Nothing may be made in it from here on. */
 		xtsfs_dirs_lock(volume, dir, victim);
-		r = scan(store, end.fd->handle, end.backing.entry, false);
+		r = scan(store, end.fd->handle, end.backing.entry, false, 0);
 		if (r == 0) {
 			end_keep(volume, &end);
 			r = xtsfs_store_rename_new(store, end.fd->handle, end.backing.entry, tmp);
@@ -178,7 +222,7 @@ static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, 
 	int r = xtsfs_names_tmp(tmp);
 
 	if (r == 0)
-		r = scan(store, to->fd->handle, to->backing.entry, false);
+		r = scan(store, to->fd->handle, to->backing.entry, false, 0);
 	if (r < 0)
 		return r;
 	end_keep(volume, to);
@@ -186,12 +230,14 @@ static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, 
 			       RENAME_EXCHANGE);
 	if (r == 0) {
 		/* The empty one now has the old name, and leaves the whiteout there. */
-		r = flags & RENAME_WHITEOUT
-			    ? store->ops->rename(store, from->fd->handle, from->backing.entry, from->fd->handle, tmp,
-						 RENAME_WHITEOUT)
-			    : xtsfs_store_rename_new(store, from->fd->handle, from->backing.entry, tmp);
+		r = flags & RENAME_WHITEOUT ? store->ops->rename(store, from->fd->handle, from->backing.entry,
+								 from->fd->handle, tmp, RENAME_WHITEOUT)
+					    : xtsfs_store_rename_new(store, from->fd->handle, from->backing.entry, tmp);
 		if (r == 0)
 			remove_tmp_directory(store, from->fd->handle, tmp);
+		else if (store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle,
+					    to->backing.entry, RENAME_EXCHANGE) < 0)
+			r = 0; /* it is done, but for an empty directory under the old name */
 		return r;
 	}
 	if (r != -EINVAL && r != -ENOSYS)
@@ -199,8 +245,7 @@ static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, 
 	r = xtsfs_store_rename_new(store, to->fd->handle, to->backing.entry, tmp);
 	if (r < 0)
 		return r;
-	r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry,
-			       flags);
+	r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry, flags);
 	if (r == 0)
 		remove_tmp_directory(store, to->fd->handle, tmp);
 	else if (xtsfs_store_rename_new(store, to->fd->handle, tmp, to->backing.entry) < 0)

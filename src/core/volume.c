@@ -127,6 +127,11 @@ static int make_marker(struct xtsfs_volume *volume)
 	r = xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_unclean_tag_parts(&disk, parts), disk.tag);
 	if (r < 0)
 		return r;
+	if (volume->read_first) {
+		r = store->ops->unlink(store, store->root, XTSFS_NAME_UNCLEAN, 0);
+		if (r < 0)
+			return r;
+	}
 	handle = store->ops->open(store, store->root, XTSFS_NAME_UNCLEAN, O_CREAT | O_EXCL | O_WRONLY, 0600, NULL);
 	if (handle < 0)
 		return handle;
@@ -231,7 +236,8 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 					 : "");
 		return r;
 	}
-	if (!volume->read_only && !volume->read_first && !volume->repair) {
+	/* One that is not authentic cannot be ours, and would not excuse what we leave if we die. */
+	if (!volume->read_only && !volume->unclean && !volume->repair) {
 		r = make_marker(volume);
 		if (r < 0)
 			say(ret_problem, problem_bytes, "cannot make %s: %s", XTSFS_NAME_UNCLEAN, xtsfs_strerror(r));

@@ -17,7 +17,10 @@
 
 #include "core/fs.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 static const uint64_t GROUP_BYTES = (uint64_t)XTSFS_GROUP_SECTORS * XTSFS_BLOCK_BYTES;
 
@@ -345,37 +348,96 @@ static int write_exclusive(struct xtsfs_io *io, const uint8_t *data, size_t byte
 	return r;
 }
 
-ssize_t xtsfs_write(struct xtsfs_volume *volume, struct xtsfs_node *node, const void *data, size_t bytes,
-		    uint64_t offset)
+/*
+ * With the writeback cache a file's mtime is the kernel's: it sends the new one after the pages. But it sends none
+ * where the clock by which it measures has not moved since the mtime it knows, as for a file that was made and written
+ * at once; then the time of our write, a little later, would come up when the kernel has forgotten the file. So an
+ * mtime of just now is put back. The bound is two ticks of the slowest clock, so that a crash before the kernel's own
+ * message cannot make a write look older than that.
+ */
+#define TICKS_NS 20000000
+
+static bool is_just_now(const struct timespec *mtime)
+{
+	struct timespec now;
+	int64_t passed_ns;
+
+	if (clock_gettime(CLOCK_REALTIME_COARSE, &now) < 0 || now.tv_sec - mtime->tv_sec > 1)
+		return false;
+	passed_ns = (now.tv_sec - mtime->tv_sec) * 1000000000 + now.tv_nsec - mtime->tv_nsec;
+	return passed_ns < TICKS_NS && passed_ns > -TICKS_NS;
+}
+
+struct kept_mtime {
+	bool kept;
+	struct timespec times[2];
+};
+
+static struct kept_mtime keep_mtime(const struct xtsfs_io *io, bool cached)
+{
+	struct kept_mtime keep = {.times = {{.tv_nsec = UTIME_OMIT}}};
+	struct stat st;
+
+	if (cached && io->volume->store->ops->fstat(io->volume->store, io->handle, &st) == 0 &&
+	    is_just_now(&st.st_mtim)) {
+		keep.kept = true;
+		keep.times[1] = st.st_mtim;
+	}
+	return keep;
+}
+
+static void put_mtime_back(const struct xtsfs_io *io, const struct kept_mtime *keep)
+{
+	if (keep->kept)
+		(void)io->volume->store->ops->utimens(io->volume->store, io->handle, NULL, keep->times);
+}
+
+static int write_in_place(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset, bool cached)
+{
+	struct kept_mtime keep = keep_mtime(io, cached);
+	int r = xtsfs_write_sectors(io, data, bytes, offset, XTSFS_STORE_META);
+
+	put_mtime_back(io, &keep);
+	return r;
+}
+
+static int write_alone(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset, bool cached)
+{
+	struct kept_mtime keep = keep_mtime(io, cached);
+	uint64_t old_plain_bytes = io->file->plain_bytes;
+	int r = write_exclusive(io, data, bytes, offset);
+
+	if (r < 0 && io->done == 0)
+		xtsfs_resize_back(io, old_plain_bytes);
+	put_mtime_back(io, &keep);
+	return r;
+}
+
+static ssize_t write_any(struct xtsfs_volume *volume, struct xtsfs_node *node, const void *data, size_t bytes,
+			 uint64_t offset, bool cached)
 {
 	struct xtsfs_io io;
-	uint64_t end;
 	int r;
 
 	if (offset > XTSFS_PLAIN_MAX || bytes > XTSFS_PLAIN_MAX - offset)
 		return -EFBIG;
 	if (bytes == 0)
 		return 0;
-	end = offset + bytes;
 	r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io);
 	if (r < 0)
 		return r;
 	r = xtsfs_io_lock(&io, false);
 	if (r == 0) {
 		bool in_place = io.file->has_block0 && !xtsfs_file_is_inline(io.file) && !io.file->trim &&
-				end <= io.file->plain_bytes;
+				offset + bytes <= io.file->plain_bytes;
 
 		if (in_place)
-			r = xtsfs_write_sectors(&io, data, bytes, offset, XTSFS_STORE_META);
+			r = write_in_place(&io, data, bytes, offset, cached);
 		pthread_rwlock_unlock(&io.file->lock);
 		if (!in_place) {
 			r = xtsfs_io_lock(&io, true);
 			if (r == 0) {
-				uint64_t old_plain_bytes = io.file->plain_bytes;
-
-				r = write_exclusive(&io, data, bytes, offset);
-				if (r < 0 && io.done == 0)
-					xtsfs_resize_back(&io, old_plain_bytes);
+				r = write_alone(&io, data, bytes, offset, cached);
 				pthread_rwlock_unlock(&io.file->lock);
 			}
 		}
@@ -387,4 +449,16 @@ ssize_t xtsfs_write(struct xtsfs_volume *volume, struct xtsfs_node *node, const 
 	}
 	xtsfs_io_end(&io);
 	return r < 0 ? r : (ssize_t)bytes;
+}
+
+ssize_t xtsfs_write(struct xtsfs_volume *volume, struct xtsfs_node *node, const void *data, size_t bytes,
+		    uint64_t offset)
+{
+	return write_any(volume, node, data, bytes, offset, /* cached= */ false);
+}
+
+ssize_t xtsfs_write_cached(struct xtsfs_volume *volume, struct xtsfs_node *node, const void *data, size_t bytes,
+			   uint64_t offset)
+{
+	return write_any(volume, node, data, bytes, offset, /* cached= */ true);
 }

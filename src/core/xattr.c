@@ -247,7 +247,8 @@ static int open_name(struct xtsfs_volume *volume, const struct xtsfs_at *at, con
 		if (r < 0)
 			return r;
 		xtsfs_base64_encode(hash, sizeof(hash), expected);
-		if (strcmp(expected, text + sizeof(LONG_PREFIX) - 1) != 0)
+		if (strcmp(expected, text + sizeof(LONG_PREFIX) - 1) != 0 ||
+		    prefix_chars + xtsfs_base64_chars(bytes) <= XTSFS_NAME_MAX)
 			return -EIO;
 	} else {
 		bytes = xtsfs_base64_bytes(strlen(text));

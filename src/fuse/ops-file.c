@@ -86,11 +86,12 @@ void xtsfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t byt
 {
 	struct xtsfs_volume *volume = xtsfs_req_volume(req);
 	struct xtsfs_node *node = xtsfs_req_node(req, ino);
-	ssize_t n = xtsfs_write(volume, node, data, bytes, (uint64_t)offset);
+	ssize_t n = (fi->writepage ? xtsfs_write_cached : xtsfs_write)(volume, node, data, bytes, (uint64_t)offset);
 
 	/* The kernel does not look at a short count when it writes its cache back: the error must come out. */
 	if (n > 0 && (size_t)n < bytes && fi->writepage) {
-		ssize_t rest = xtsfs_write(volume, node, data + n, bytes - (size_t)n, (uint64_t)offset + (size_t)n);
+		ssize_t rest = xtsfs_write_cached(volume, node, data + n, bytes - (size_t)n,
+						  (uint64_t)offset + (size_t)n);
 
 		n = rest < 0 ? rest : rest + n < (ssize_t)bytes ? -ENOSPC : rest + n;
 	}

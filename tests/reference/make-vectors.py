@@ -244,7 +244,7 @@ def to_text(out):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--check", action="store_true", help="compare with the file instead of writing it")
-    p.add_argument("--markdown", action="store_true", help="print worked-examples.md")
+    p.add_argument("--markdown", action="store_true", help="print section 13 of the specification")
     a = p.parse_args()
     out = build()
     if a.markdown:

@@ -50,20 +50,21 @@ class Header:
                 raise Refused("EUCLEAN", "INLINE content of %d bytes in %d stored bytes" % (self.size, c))
         elif c < B:
             raise Refused("EUCLEAN", "stored length %d without INLINE" % c)
+        if self.version == 1 and not self.flags & ~7:
+            if block0[56:112] != bytes(56):
+                raise Refused("EUCLEAN", "reserved bytes of the header are not zero")
+            if self.inline and self.flags != INLINE | CLEAN:
+                raise Refused("EUCLEAN", "INLINE header with flags %#x" % self.flags)
+            if not self.clean and self.size:
+                raise Refused("EUCLEAN", "header without CLEAN with size %d" % self.size)
         if keys.header_tag(block0, self.size if self.inline else None) != self.tag:
             raise Refused("EIO", "the tag of the header does not verify")
         if self.version != 1:
             raise Refused("EPROTO", "header version %d" % self.version)
         if self.flags & ~7:
             raise Refused("EPROTO", "unknown header flags %#x" % (self.flags & ~7))
-        if block0[56:112] != bytes(56):
-            raise Refused("EPROTO", "reserved bytes of the header are not zero")
-        if self.inline and self.flags != INLINE | CLEAN:
-            raise Refused("EPROTO", "INLINE header with flags %#x" % self.flags)
-        if not self.clean and self.size:
-            raise Refused("EPROTO", "header without CLEAN with size %d" % self.size)
         if not self.inline and keys.integrity == "none" and block0[128:] != bytes(B - 128):
-            raise Refused("EPROTO", "integrity none, but block 0 has entries")
+            raise Refused("EUCLEAN", "integrity none, but block 0 has entries")
 
 
 class FileReader:

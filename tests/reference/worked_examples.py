@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text of worked-examples.md, from the vectors (make-vectors.py --markdown)."""
+"""The text of section 13 of docs/on-disk-format.md, from the vectors (make-vectors.py --markdown)."""
 
 
 def rows(head, lines):

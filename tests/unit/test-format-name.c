@@ -85,7 +85,7 @@ static void test_pad_every_length(void **state)
 		assert_int_equal(xtsfs_name_is_long(bytes + 16), n > 160);
 		if (bytes > n) { /* padding that is not zeros */
 			padded[bytes - 1] = 1;
-			assert_int_equal(xtsfs_name_unpad(padded, bytes, back), bytes - 1 == n ? 0 : -EUCLEAN);
+			assert_int_equal(xtsfs_name_unpad(padded, bytes, back), bytes - 1 == n && n < 255 ? 0 : -EUCLEAN);
 			padded[bytes - 1] = 0;
 		}
 		if (bytes + 16 <= sizeof(padded)) { /* a block too many */
