@@ -42,7 +42,10 @@ bool content_is_between(const struct content *old, const struct content *new, co
 	if ((bytes == old->bytes && memcmp(data, old->data, bytes) == 0) ||
 	    (bytes == new->bytes && memcmp(data, new->data, bytes) == 0))
 		return true;
-	if (none && bytes > high && bytes <= high + 15 && bytes % CORE_B == 0)
+	/* A whole last sector may be a tail of 4081 bytes or more whose length was still to come. */
+	bool maybe_tail = none && bytes > 0 && bytes % CORE_B == 0;
+
+	if (maybe_tail && bytes > high && bytes <= high + 15)
 		while (bytes > high && !data[bytes - 1])
 			bytes--;
 	if (bytes < low || bytes > high) {
@@ -53,8 +56,8 @@ bool content_is_between(const struct content *old, const struct content *new, co
 	for (uint64_t start = 0; start < bytes; start += CORE_B) {
 		uint64_t part = bytes - start < CORE_B ? bytes - start : CORE_B;
 
-		/* The zeros behind a tail that was to be the end of the file for a moment (a gap before the write). */
-		if (none && part == CORE_B && start + part == bytes)
+		/* Also one that was to be the end of the file for a moment only (a gap before the write). */
+		if (maybe_tail && start + part == bytes)
 			while (part > CORE_B - 15 && !data[start + part - 1])
 				part--;
 		if (is_like(data + start, part, start, old) || is_like(data + start, part, start, new))
