@@ -185,12 +185,21 @@ int xtsfs_readlink(struct xtsfs_volume *volume, struct xtsfs_node *node, char *r
 		return (int)n;
 	bytes = xtsfs_base64_bytes((size_t)n);
 	if (bytes <= 32 || bytes > sizeof(stored) || xtsfs_base64_decode(text, (size_t)n, stored) < 0)
-		return -EIO;
-	r = xtsfs_siv_open(volume->keys->symlink, stored, 16, stored + 16, bytes - 16, ret_target);
-	if (r < 0)
-		return r == -XTSFS_EAUTH ? -EIO : r;
-	ret_target[bytes - 32] = '\0';
-	return strlen(ret_target) == bytes - 32 ? 0 : -EIO;
+		r = -EIO;
+	else
+		r = xtsfs_siv_open(volume->keys->symlink, stored, 16, stored + 16, bytes - 16, ret_target);
+	if (r == 0) {
+		ret_target[bytes - 32] = '\0';
+		r = strlen(ret_target) == bytes - 32 ? 0 : -EIO;
+	}
+	if (r == -EIO || r == -XTSFS_EAUTH) {
+		xtsfs_auto_free char *path = xtsfs_node_describe(volume, node);
+
+		xtsfs_error("%s: the target of this symbolic link is not authentic, refusing to read it",
+			    path ? path : "a link");
+		r = -EIO;
+	}
+	return r;
 }
 
 int xtsfs_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_node *dir, const char *name,

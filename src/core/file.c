@@ -66,7 +66,7 @@ static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 	struct stat st;
 	int r;
 
-	__atomic_store_n(&file->changed, false, __ATOMIC_RELAXED);
+	xtsfs_file_set_changed(file, false);
 	r = xtsfs_fd_get(volume, file->node, XTSFS_ACCESS_WRITE, &io.fd);
 	if (r == 0) {
 		io.handle = io.fd->handle;
@@ -95,7 +95,7 @@ void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file)
 
 	pthread_mutex_lock(&volume->file_mutex);
 	/* Again if somebody has come, changed it and gone meanwhile. */
-	while (file->users == 1 && __atomic_load_n(&file->changed, __ATOMIC_RELAXED) && !volume->read_only) {
+	while (file->users == 1 && xtsfs_file_is_changed(file) && !volume->read_only) {
 		int r;
 
 		pthread_mutex_unlock(&volume->file_mutex);
@@ -130,7 +130,7 @@ int xtsfs_file_finish_all(struct xtsfs_volume *volume)
 
 			if (!S_ISREG(node->type) || !node->file)
 				continue;
-			if (node->file->changed)
+			if (xtsfs_file_is_changed(node->file))
 				r = finish(volume, node->file);
 			if (r < 0 && first == 0)
 				first = r;
@@ -398,7 +398,7 @@ int xtsfs_file_begin_change(struct xtsfs_io *io, bool resize, uint32_t set_flags
 	if (r < 0)
 		file->header = old;
 	else if (resize)
-		file->changed = true;
+		xtsfs_file_set_changed(file, true);
 	return r;
 }
 
@@ -410,7 +410,7 @@ void xtsfs_file_resync(struct xtsfs_io *io, uint64_t wanted_plain_bytes)
 	uint64_t plain, cipher;
 	struct stat st;
 
-	__atomic_store_n(&file->unsure, true, __ATOMIC_RELAXED);
+	xtsfs_file_set_unsure(file, true);
 	file->loaded = false; /* unless all goes well below */
 	if (store->ops->fstat(store, io->handle, &st) < 0)
 		return;
@@ -434,7 +434,7 @@ void xtsfs_file_mark_dirty(struct xtsfs_file *file, uint64_t group_no)
 {
 	xtsfs_guard_mutex(&file->dirty_mutex);
 
-	__atomic_store_n(&file->changed, true, __ATOMIC_RELAXED);
+	xtsfs_file_set_changed(file, true);
 	/* Without memory for it the older sectors stay acceptable until the next write or fsck. */
 	(void)xtsfs_groupset_add(&file->dirty, group_no);
 }

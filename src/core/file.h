@@ -31,7 +31,7 @@ struct xtsfs_file {
 	bool loaded;
 	bool has_block0;
 	bool trim;    /* the stored length is not the canonical one (trace of a crash): cut before the first change */
-	bool changed; /* since the last finalising, in a way that it has to settle */
+	bool changed; /* since the last finalising, in a way that it has to settle (atomic access) */
 	bool unsure;  /* a write failed: what is on disk is one of two (atomic access) */
 	struct xtsfs_header header;
 	uint64_t plain_bytes;
@@ -77,6 +77,19 @@ xtsfs_must_check int xtsfs_file_store_block0(struct xtsfs_io *io);
 /** After a failed change of length: take over what is on disk now. */
 void xtsfs_file_resync(struct xtsfs_io *io, uint64_t wanted_plain_bytes);
 void xtsfs_file_mark_dirty(struct xtsfs_file *file, uint64_t group_no);
+/* Both flags are also looked at without the lock. */
+static inline void xtsfs_file_set_changed(struct xtsfs_file *file, bool changed)
+{
+	__atomic_store_n(&file->changed, changed, __ATOMIC_RELAXED);
+}
+static inline bool xtsfs_file_is_changed(const struct xtsfs_file *file)
+{
+	return __atomic_load_n(&file->changed, __ATOMIC_RELAXED);
+}
+static inline void xtsfs_file_set_unsure(struct xtsfs_file *file, bool unsure)
+{
+	__atomic_store_n(&file->unsure, unsure, __ATOMIC_RELAXED);
+}
 
 /* ---- finalise.c ---- */
 /** Exclusive lock held. Groups of @groups: before = now; CLEAN with the size if it is not set. Keeps the mtime. */

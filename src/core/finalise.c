@@ -153,8 +153,8 @@ static int fsync_file(struct xtsfs_io *io, bool data_only)
 		return store->ops->sync(store, io->handle, data_only); /* a damaged file can be synced all the same */
 	before = file->dirty;
 	file->dirty = (struct xtsfs_groupset){0};
-	changed = file->changed;
-	file->changed = false;
+	changed = xtsfs_file_is_changed(file);
+	xtsfs_file_set_changed(file, false);
 	size = file->plain_bytes;
 	pthread_rwlock_unlock(&file->lock);
 
@@ -166,9 +166,9 @@ static int fsync_file(struct xtsfs_io *io, bool data_only)
 			if (!xtsfs_groupset_has(&file->dirty, group_no))
 				r = xtsfs_groupset_add(&settled, group_no);
 		if (r == 0)
-			r = xtsfs_finalise(io, &settled, size == file->plain_bytes && !file->changed);
+			r = xtsfs_finalise(io, &settled, size == file->plain_bytes && !xtsfs_file_is_changed(file));
 		if (r < 0 || !(file->header.flags & XTSFS_FILE_CLEAN))
-			file->changed = true;
+			xtsfs_file_set_changed(file, true);
 		if (r < 0)
 			put_back(file, &before);
 		pthread_rwlock_unlock(&file->lock);
@@ -193,7 +193,7 @@ int xtsfs_fsync(struct xtsfs_volume *volume, struct xtsfs_node *node, bool data_
 		/* Finalising writes. */
 		struct xtsfs_io writer;
 
-		if (io.file->changed && xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &writer) == 0) {
+		if (xtsfs_file_is_changed(io.file) && xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &writer) == 0) {
 			r = fsync_file(&writer, data_only);
 			xtsfs_io_end(&writer);
 		} else {

@@ -76,7 +76,7 @@ static int punch_group(struct xtsfs_io *io, uint64_t first, uint64_t count)
 	}
 	r = zero_cipher(io, first, count);
 	if (r < 0)
-		__atomic_store_n(&io->file->unsure, true, __ATOMIC_RELAXED);
+		xtsfs_file_set_unsure(io->file, true);
 	return r;
 }
 

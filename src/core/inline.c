@@ -45,8 +45,15 @@ int xtsfs_inline_store(struct xtsfs_io *io, uint8_t *plain, uint32_t plain_bytes
 	r = xtsfs_block0_tag(io->volume, &block, block.file.tag);
 	if (r == 0)
 		r = xtsfs_store_pwrite(store, io->handle, &block, cipher_bytes, 0);
-	if (r < 0)
+	if (r < 0) {
+		/* Whether it failed before it changed anything is not known: a file in sectors gets its header back. */
+		if (file->has_block0 && !xtsfs_file_is_inline(file) && xtsfs_file_store_block0(io) < 0) {
+			file->loaded = false; /* what is on disk decides */
+			xtsfs_file_set_unsure(file, true);
+			xtsfs_file_set_changed(file, true);
+		}
 		return r;
+	}
 	file->header = header;
 	file->block0 = block;
 	file->has_block0 = true;
@@ -54,9 +61,11 @@ int xtsfs_inline_store(struct xtsfs_io *io, uint8_t *plain, uint32_t plain_bytes
 	pthread_mutex_lock(&file->dirty_mutex);
 	xtsfs_groupset_clear(&file->dirty);
 	pthread_mutex_unlock(&file->dirty_mutex);
-	file->changed = false;
+	xtsfs_file_set_changed(file, false);
 	/* The write was the commit. A cut that fails is tried again before the next change and after the last use. */
-	if (shorter)
-		file->trim = file->changed = store->ops->truncate(store, io->handle, cipher_bytes) < 0;
+	if (shorter) {
+		file->trim = store->ops->truncate(store, io->handle, cipher_bytes) < 0;
+		xtsfs_file_set_changed(file, file->trim);
+	}
 	return 0;
 }

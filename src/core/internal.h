@@ -98,6 +98,9 @@ void xtsfs_node_remove_link(struct xtsfs_volume *volume, struct xtsfs_node *node
 			    const char *backing_name);
 int xtsfs_node_add_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_node *parent,
 			const char *backing_name);
+/** Is a name of the node known besides this one? */
+bool xtsfs_node_has_other_link(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_node *parent,
+			       const char *backing_name);
 /** A copy of the first link; @ret_parent is referenced. -ESTALE if there is none (root too). Caller frees @ret_name. */
 int xtsfs_node_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_node **ret_parent,
 		    char **ret_name);

@@ -74,7 +74,7 @@ int xtsfs_meta_store(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_b
 		return r;
 	r = xtsfs_store_pwrite(io->volume->store, io->handle, block, sizeof(*block), xtsfs_group_cipher_off(group_no));
 	if (r < 0)
-		__atomic_store_n(&io->file->unsure, true, __ATOMIC_RELAXED);
+		xtsfs_file_set_unsure(io->file, true);
 	else if (group_no == 0)
 		io->file->block0 = *block;
 	return r;

@@ -133,7 +133,8 @@ int xtsfs_names_tmp(char ret_name[XTSFS_NAME_MAX + 1])
 int xtsfs_names_place(struct xtsfs_volume *volume, int dir_handle, const struct xtsfs_backing_name *backing)
 {
 	struct xtsfs_store *store = volume->store;
-	char text[XTSFS_NAME_ENCODED_MAX + 2], tmp[XTSFS_NAME_MAX + 1], file[XTSFS_NAME_MAX + sizeof(XTSFS_NAME_LONG_SUFFIX)];
+	char text[XTSFS_NAME_ENCODED_MAX + 2], tmp[XTSFS_NAME_MAX + 1],
+		file[XTSFS_NAME_MAX + sizeof(XTSFS_NAME_LONG_SUFFIX)];
 	int handle, r;
 
 	if (!backing->long_text[0])

@@ -247,6 +247,15 @@ int xtsfs_node_add_link(struct xtsfs_volume *volume, struct xtsfs_node *node, st
 	return r;
 }
 
+bool xtsfs_node_has_other_link(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_node *parent,
+			       const char *backing_name)
+{
+	xtsfs_guard_mutex(&volume->table_mutex);
+	const struct xtsfs_link *this = *link_find(node, parent, backing_name);
+
+	return node->links && (node->links != this || this->next);
+}
+
 int xtsfs_node_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_node **ret_parent,
 		    char **ret_name)
 {

@@ -61,10 +61,11 @@ static void end_done(struct xtsfs_volume *volume, struct end *end)
 		xtsfs_fd_put(volume, end->fd);
 }
 
-/* The entry's last name is about to go: whoever still uses the node keeps a descriptor. */
+/* The last name, or the last that is known, is about to go: whoever still uses the node keeps a descriptor. */
 static void end_keep(struct xtsfs_volume *volume, struct end *end)
 {
-	if (end->node && (end->st.st_nlink <= 1 || S_ISDIR(end->st.st_mode)))
+	if (end->node && (end->st.st_nlink <= 1 || S_ISDIR(end->st.st_mode) ||
+			  !xtsfs_node_has_other_link(volume, end->node, end->dir, end->backing.entry)))
 		xtsfs_fd_keep(volume, end->node);
 }
 

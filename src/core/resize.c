@@ -44,18 +44,30 @@ int xtsfs_convert_to_sectors(struct xtsfs_io *io, const uint8_t *data, size_t by
 					 xtsfs_plain_to_cipher_bytes(io->volume->layout, plain_bytes));
 		file->plain_bytes = plain_bytes;
 	}
-	if (r == 0)
-		r = xtsfs_file_store_block0(io);
 	if (r == 0) {
-		file->changed = true;
-		return 0;
+		r = xtsfs_file_store_block0(io);
+		if (r == 0) {
+			xtsfs_file_set_changed(file, true);
+			return 0;
+		}
+		/* The commit said it failed; whether it did is not known. The old block is put back before anything is
+		 * cut. */
+		if (xtsfs_store_pwrite(store, io->handle, &old_block0, xtsfs_inline_cipher_bytes(old_plain_bytes), 0) <
+		    0) {
+			file->loaded = false; /* what is on disk decides */
+			xtsfs_file_set_unsure(file, true);
+			xtsfs_file_set_changed(file, true);
+			io->done = 0;
+			return r;
+		}
 	}
 	io->done = 0;
 	file->header = old_header;
 	file->block0 = old_block0;
 	file->plain_bytes = old_plain_bytes;
 	file->trim = store->ops->truncate(store, io->handle, xtsfs_inline_cipher_bytes(old_plain_bytes)) < 0;
-	file->changed |= file->trim;
+	if (file->trim)
+		xtsfs_file_set_changed(file, true);
 	return r;
 }
 
@@ -71,7 +83,8 @@ static int grow_from_empty(struct xtsfs_io *io, uint64_t plain_bytes)
 
 		r = xtsfs_inline_store(io, zeros, (uint32_t)plain_bytes);
 	} else if (r == 0) {
-		file->has_block0 = file->changed = true;
+		file->has_block0 = true;
+		xtsfs_file_set_changed(file, true);
 		r = xtsfs_file_store_block0(io);
 		if (r == 0)
 			r = store->ops->truncate(store, io->handle,
@@ -249,7 +262,7 @@ static int shrink_sectors(struct xtsfs_io *io, uint64_t plain_bytes)
 		r = io->volume->store->ops->truncate(io->volume->store, io->handle,
 						     xtsfs_plain_to_cipher_bytes(io->volume->layout, plain_bytes));
 		if (r < 0) /* the tail's entry is ahead of its length */
-			__atomic_store_n(&file->unsure, true, __ATOMIC_RELAXED);
+			xtsfs_file_set_unsure(file, true);
 	}
 	if (r == 0)
 		file->plain_bytes = plain_bytes;
@@ -263,7 +276,9 @@ static int make_empty(struct xtsfs_io *io)
 
 	if (r < 0)
 		return r;
-	file->has_block0 = file->trim = file->changed = file->unsure = false;
+	file->has_block0 = file->trim = false;
+	xtsfs_file_set_changed(file, false);
+	xtsfs_file_set_unsure(file, false);
 	file->plain_bytes = 0;
 	pthread_mutex_lock(&file->dirty_mutex);
 	xtsfs_groupset_clear(&file->dirty);

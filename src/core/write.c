@@ -245,7 +245,7 @@ static int write_piece(struct xtsfs_io *io, struct piece *p, bool long_tail)
 	if (r == 0 && long_tail)
 		r = grow_long_tail(io, p);
 	if (r < 0)
-		__atomic_store_n(&io->file->unsure, true, __ATOMIC_RELAXED);
+		xtsfs_file_set_unsure(io->file, true);
 	return r;
 }
 
@@ -322,7 +322,8 @@ static int write_exclusive(struct xtsfs_io *io, const uint8_t *data, size_t byte
 		r = xtsfs_file_fresh(io, 0);
 		if (r < 0)
 			return r;
-		file->has_block0 = file->changed = true;
+		file->has_block0 = true;
+		xtsfs_file_set_changed(file, true);
 		if (!xtsfs_has_tags(io))
 			r = xtsfs_file_store_block0(io);
 		if (r == 0)

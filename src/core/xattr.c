@@ -132,6 +132,12 @@ static ssize_t get_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *nod
 	if (n < 0)
 		return n == -EPERM || n == -EOPNOTSUPP ? -ENODATA : n;
 	bytes = open_value(volume, name, &attr, stored, (size_t)n, plain);
+	if (bytes == -EIO) {
+		xtsfs_auto_free char *path = xtsfs_node_describe(volume, node);
+
+		xtsfs_error("%s: the value of an extended attribute is not authentic, refusing to read it",
+			    path ? path : "a file");
+	}
 	if (bytes < 0 || room == 0)
 		return bytes;
 	if ((size_t)bytes > room)

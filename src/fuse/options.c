@@ -152,7 +152,8 @@ static int set_option(struct xtsfs_options *options, char *word, char *ret_probl
 		/* The kernel leaves atime to us, that is to the backing filesystem. */
 		if (strcmp(word, "noatime") == 0)
 			options->no_atime = true;
-		else if (strcmp(word, "atime") == 0 || strcmp(word, "relatime") == 0 || strcmp(word, "strictatime") == 0)
+		else if (strcmp(word, "atime") == 0 || strcmp(word, "relatime") == 0 ||
+			 strcmp(word, "strictatime") == 0)
 			options->no_atime = false;
 		return add_mount_flag(options, word);
 	}

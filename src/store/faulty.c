@@ -46,7 +46,7 @@ static void faulty_free(struct xtsfs_store *store)
 }
 
 /* FORWARD(kind, call): fail, or pass on. */
-#define INNER		    (faulty_of(store)->inner)
+#define INNER (faulty_of(store)->inner)
 #define FORWARD(kind, call)                       \
 	do {                                      \
 		int error_ = meet(store, (kind)); \

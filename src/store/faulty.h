@@ -28,7 +28,7 @@ struct xtsfs_fault {
 	unsigned nth;	/* which of them fails, from 1; 0: none */
 	int error;	/* with which errno, positive */
 	bool forever;	/* and all after it: a disk that is full stays full */
-	bool cut;	/* a pwritev over a page border first writes up to that border, and it is the next call that fails */
+	bool cut; /* a pwritev over a page border first writes up to that border, and it is the next call that fails */
 };
 
 /** @inner is borrowed and outlives it. Nothing fails before it is armed. */

@@ -87,7 +87,7 @@ struct mem_call {
 
 struct memory {
 	struct xtsfs_store store;
-	pthread_mutex_t mutex; /* rank: leaf; guards everything below */
+	pthread_mutex_t mutex;	   /* rank: leaf; guards everything below */
 	struct mem_inode **inodes; /* number i at i − 1 */
 	size_t inode_count, inode_room;
 	struct mem_handle *handles;
@@ -102,7 +102,25 @@ static inline struct memory *memory_of(const struct xtsfs_store *store)
 	return (struct memory *)(uintptr_t)store;
 }
 
+static inline struct mem_inode *inode_at(struct memory *memory, ino_t ino)
+{
+	return ino >= 1 && ino <= memory->inode_count ? memory->inodes[ino - 1] : NULL;
+}
+
+static inline struct mem_inode *inode_of(struct memory *memory, int handle)
+{
+	if (handle == memory->store.root)
+		return memory->inodes[0];
+	if (handle < 0 || (size_t)handle >= memory->handle_count || !memory->handles[handle].inode)
+		return NULL;
+	return memory->handles[handle].inode;
+}
+
 extern const struct xtsfs_store_ops xtsfs_memory_ops;
+
+/* memory-dir.c */
+ssize_t xtsfs_memory_getdents(struct xtsfs_store *store, int handle, void *ret_records, size_t room);
+int xtsfs_memory_seekdir(struct xtsfs_store *store, int handle, int64_t position);
 
 void xtsfs_memory_free(struct xtsfs_store *store);
 /** Carry out a change, and record it if it succeeded. */

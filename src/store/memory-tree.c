@@ -446,8 +446,8 @@ unsigned xtsfs_memory_cuts(const struct xtsfs_store *store, size_t call_no)
 {
 	const struct mem_call *call = &memory_of(store)->calls[call_no];
 
-	if (!call->bytes || (call->kind != MEM_WRITE &&
-			     !(call->kind == MEM_FALLOCATE && (call->flags & FALLOC_FL_PUNCH_HOLE))))
+	if (!call->bytes ||
+	    (call->kind != MEM_WRITE && !(call->kind == MEM_FALLOCATE && (call->flags & FALLOC_FL_PUNCH_HOLE))))
 		return 0;
 	return (unsigned)((call->offset + call->bytes - 1) / MEM_PAGE - call->offset / MEM_PAGE);
 }
@@ -463,8 +463,9 @@ int xtsfs_memory_replay(struct xtsfs_store *store, const struct xtsfs_store *fro
 
 void xtsfs_memory_describe(const struct xtsfs_store *store, size_t call_no, char *ret_text, size_t room)
 {
-	static const char *const kinds[MEM__COUNT] = {"write", "truncate", "fallocate", "mknod",   "link",     "rename",
-						      "unlink", "chmod",    "chown",	 "utimens", "setxattr", "removexattr"};
+	static const char *const kinds[MEM__COUNT] = {"write", "truncate", "fallocate", "mknod",
+						      "link",  "rename",   "unlink",	"chmod",
+						      "chown", "utimens",  "setxattr",	"removexattr"};
 	const struct mem_call *call = &memory_of(store)->calls[call_no];
 
 	snprintf(ret_text, room, "%s inode %llu %s %s offset %llu bytes %llu flags %u", kinds[call->kind],

@@ -13,7 +13,6 @@
 
 #include "base/cleanup.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdio.h>
@@ -23,20 +22,6 @@
 #include <unistd.h>
 
 #define ROOM_FIRST 16U
-
-static struct mem_inode *inode_at(struct memory *memory, ino_t ino)
-{
-	return ino >= 1 && ino <= memory->inode_count ? memory->inodes[ino - 1] : NULL;
-}
-
-static struct mem_inode *inode_of(struct memory *memory, int handle)
-{
-	if (handle == memory->store.root)
-		return memory->inodes[0];
-	if (handle < 0 || (size_t)handle >= memory->handle_count || !memory->handles[handle].inode)
-		return NULL;
-	return memory->handles[handle].inode;
-}
 
 /* The inode of (handle, name); name NULL: of the handle. Negative errno in *ret_error if there is none. */
 static struct mem_inode *resolve(struct memory *memory, int dir, const char *name, int *ret_error)
@@ -58,7 +43,8 @@ static struct mem_inode *resolve(struct memory *memory, int dir, const char *nam
 
 static void fill_stat(const struct mem_inode *inode, struct stat *ret)
 {
-	*ret = (struct stat){.st_dev = 0x6d656d, .st_ino = inode->ino, .st_mode = inode->mode, .st_nlink = inode->nlink};
+	*ret = (struct stat){
+		.st_dev = 0x6d656d, .st_ino = inode->ino, .st_mode = inode->mode, .st_nlink = inode->nlink};
 	ret->st_uid = inode->uid;
 	ret->st_gid = inode->gid;
 	ret->st_rdev = inode->rdev;
@@ -110,7 +96,8 @@ static int memory_open(struct xtsfs_store *store, int dir, const char *name, int
 	if (inode && (flags & O_CREAT) && (flags & O_EXCL))
 		return -EEXIST;
 	if (!inode && r == -ENOENT && (flags & O_CREAT)) {
-		struct mem_call call = {.kind = MEM_MKNOD, .a = inode_of(memory, dir)->ino, .name_a = (char *)(uintptr_t)name};
+		struct mem_call call = {
+			.kind = MEM_MKNOD, .a = inode_of(memory, dir)->ino, .name_a = (char *)(uintptr_t)name};
 
 		call.mode = S_IFREG | (mode & 07777 & ~(cred ? cred->umask : 0));
 		call.uid = cred && cred->uid != (uid_t)-1 ? cred->uid : 0;
@@ -416,69 +403,6 @@ static ssize_t memory_readlink(struct xtsfs_store *store, int dir, const char *n
 	return (ssize_t)bytes;
 }
 
-static size_t put_record(char *at, size_t room, const char *name, ino_t ino, mode_t mode, int64_t next)
-{
-	struct dirent64 *record = (struct dirent64 *)(void *)at;
-	size_t bytes = (offsetof(struct dirent64, d_name) + strlen(name) + 1 + 7) / 8 * 8;
-
-	if (bytes > room)
-		return 0;
-	record->d_ino = ino;
-	record->d_off = next;
-	record->d_reclen = (unsigned short)bytes;
-	record->d_type = IFTODT(mode);
-	strcpy(record->d_name, name);
-	return bytes;
-}
-
-static ssize_t memory_getdents(struct xtsfs_store *store, int handle, void *ret_records, size_t room)
-{
-	struct memory *memory = memory_of(store);
-	xtsfs_guard_mutex(&memory->mutex);
-	const struct mem_inode *dir = inode_of(memory, handle);
-	size_t used = 0, i = 0;
-
-	if (!dir)
-		return -EBADF;
-	if (!S_ISDIR(dir->mode))
-		return -ENOTDIR;
-	for (;;) {
-		int64_t *position = &memory->handles[handle].position;
-		const char *name = *position == 0 ? "." : "..";
-		ino_t ino = dir->ino;
-		mode_t mode = S_IFDIR;
-		int64_t next = *position + 1;
-		size_t bytes;
-
-		if (*position >= 2) {
-			while (i < dir->entry_count && dir->entries[i].seq < *position)
-				i++;
-			if (i == dir->entry_count)
-				return (ssize_t)used;
-			name = dir->entries[i].name;
-			ino = dir->entries[i].ino;
-			mode = inode_at(memory, ino)->mode;
-			next = dir->entries[i].seq + 1;
-		}
-		bytes = put_record((char *)ret_records + used, room - used, name, ino, mode, next);
-		if (bytes == 0)
-			return used ? (ssize_t)used : -EINVAL;
-		used += bytes;
-		*position = next;
-	}
-}
-
-static int memory_seekdir(struct xtsfs_store *store, int handle, int64_t position)
-{
-	struct memory *memory = memory_of(store);
-	xtsfs_guard_mutex(&memory->mutex);
-
-	if (!inode_of(memory, handle))
-		return -EBADF;
-	memory->handles[handle].position = position;
-	return 0;
-}
-
 /* One call on an object. */
 static int object_call(struct memory *memory, int dir, const char *name, struct mem_call *call)
 {
@@ -600,8 +524,8 @@ const struct xtsfs_store_ops xtsfs_memory_ops = {
 	.rename = memory_rename,
 	.unlink = memory_unlink,
 	.readlink = memory_readlink,
-	.getdents = memory_getdents,
-	.seekdir = memory_seekdir,
+	.getdents = xtsfs_memory_getdents,
+	.seekdir = xtsfs_memory_seekdir,
 	.chmod = memory_chmod,
 	.chown = memory_chown,
 	.utimens = memory_utimens,

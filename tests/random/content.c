@@ -40,7 +40,7 @@ bool content_is_between(const struct content *old, const struct content *new, co
 	uint64_t high = old->bytes > new->bytes ? old->bytes : new->bytes;
 
 	if ((bytes == old->bytes && memcmp(data, old->data, bytes) == 0) ||
-	    (bytes == new->bytes && memcmp(data, new->data, bytes) == 0))
+	    (bytes == new->bytes &&memcmp(data, new->data, bytes) == 0))
 		return true;
 	/* A whole last sector may be a tail of 4081 bytes or more whose length was still to come. */
 	bool maybe_tail = none && bytes > 0 && bytes % CORE_B == 0;

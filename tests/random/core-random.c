@@ -8,7 +8,8 @@
  * Without --seconds one run of --ops operations with --seed; with it, runs with seeds from there on for so long. A run
  * that fails prints its operations, made as few as still fail. --directory: on a directory and not in memory.
  * --kills: go on after a kill between two operations. --crash: look at every point at which each operation could have
- * been killed. --faults: calls of the store fail. --reference: each run is on a directory, and the independent decoder must find what was written, in its final state.
+ * been killed. --faults: calls of the store fail. --reference: each run is on a directory, and the independent decoder
+ * must find what was written, in its final state.
  */
 #undef NDEBUG
 #include "crash-check.h"
@@ -198,10 +199,17 @@ static int one_run(uint64_t seed, enum xtsfs_integrity integrity)
 
 static void parse(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{"seed", 1, NULL, 's'},	 {"ops", 1, NULL, 'o'},	      {"seconds", 1, NULL, 't'}, {"integrity", 1, NULL, 'i'},
-		{"kills", 0, NULL, 'k'}, {"crash", 0, NULL, 'x'}, {"faults", 0, NULL, 'f'}, {"directory", 1, NULL, 'd'}, {"reference", 1, NULL, 'r'}, {"content-keys", 1, NULL, 'c'},
-		{0}};
+	static const struct option long_options[] = {{"seed", 1, NULL, 's'},
+						     {"ops", 1, NULL, 'o'},
+						     {"seconds", 1, NULL, 't'},
+						     {"integrity", 1, NULL, 'i'},
+						     {"kills", 0, NULL, 'k'},
+						     {"crash", 0, NULL, 'x'},
+						     {"faults", 0, NULL, 'f'},
+						     {"directory", 1, NULL, 'd'},
+						     {"reference", 1, NULL, 'r'},
+						     {"content-keys", 1, NULL, 'c'},
+						     {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -256,7 +264,7 @@ int main(int argc, char **argv)
 			runs++;
 		}
 	}
-	printf("%u runs of %u operations, seeds %llu to %llu, %lu points, %.1f s\n", runs,
-	       options.ops, (unsigned long long)options.seed, (unsigned long long)seed - 1, points, now() - start);
+	printf("%u runs of %u operations, seeds %llu to %llu, %lu points, %.1f s\n", runs, options.ops,
+	       (unsigned long long)options.seed, (unsigned long long)seed - 1, points, now() - start);
 	return 0;
 }

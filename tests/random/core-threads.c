@@ -5,10 +5,9 @@
  *   core-threads [--threads N] [--rounds N] [--integrity NAME] [--seed N]
  *
  * Writes are whole sectors and each sector is full of one stamp (writer, round, sector), so a sector that is read must
- * hold one stamp that somebody wrote there, or zeros, or the one and then zeros where a truncation cut it: anything else
- * is a torn write. On a directory, since a store in
- * memory has a mutex around everything and would hide races. Meanwhile others append, truncate, punch, sync, look up,
- * list, rename, make and remove.
+ * hold one stamp that somebody wrote there, or zeros, or the one and then zeros where a truncation cut it: anything
+ * else is a torn write. On a directory, since a store in memory has a mutex around everything and would hide races.
+ * Meanwhile others append, truncate, punch, sync, look up, list, rename, make and remove.
  */
 #undef NDEBUG
 #include "core-fixture.h"
@@ -25,10 +24,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SECTORS	   300U /* of a shared file: three groups */
-#define SHARED	   2U
-#define MOST	   16U
-#define RUN_MOST   20U
+#define SECTORS	 300U /* of a shared file: three groups */
+#define SHARED	 2U
+#define MOST	 16U
+#define RUN_MOST 20U
 
 struct stamp {
 	uint32_t magic, writer, round, sector;
@@ -96,7 +95,8 @@ static void write_shared(uint64_t *rng, uint8_t *buffer, uint32_t writer, uint32
 static void read_shared(uint64_t *rng, uint8_t *buffer)
 {
 	unsigned first = (unsigned)(next(rng) % SECTORS), count = 1 + (unsigned)(next(rng) % RUN_MOST);
-	ssize_t n = xtsfs_read(core.volume, shared[next(rng) % SHARED], buffer, count * CORE_B, (uint64_t)first * CORE_B);
+	ssize_t n = xtsfs_read(core.volume, shared[next(rng) % SHARED], buffer, count * CORE_B,
+			       (uint64_t)first * CORE_B);
 
 	assert(n >= 0);
 	for (size_t i = 0; i * CORE_B < (size_t)n; i++)
@@ -217,8 +217,8 @@ static void check_shared(void)
 
 		assert(n >= 0);
 		for (size_t s = 0; s * CORE_B < (size_t)n; s++)
-			check_sector(data + s * CORE_B, (size_t)n - s * CORE_B < CORE_B ? (size_t)n - s * CORE_B : CORE_B,
-				     (uint32_t)s);
+			check_sector(data + s * CORE_B,
+				     (size_t)n - s * CORE_B < CORE_B ? (size_t)n - s * CORE_B : CORE_B, (uint32_t)s);
 		free(data);
 	}
 }
@@ -259,8 +259,11 @@ static void one_run(enum xtsfs_integrity integrity)
 
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{"threads", 1, NULL, 't'}, {"rounds", 1, NULL, 'r'}, {"integrity", 1, NULL, 'i'}, {"seed", 1, NULL, 's'}, {0}};
+	static const struct option long_options[] = {{"threads", 1, NULL, 't'},
+						     {"rounds", 1, NULL, 'r'},
+						     {"integrity", 1, NULL, 'i'},
+						     {"seed", 1, NULL, 's'},
+						     {0}};
 	enum xtsfs_integrity integrity = XTSFS_INTEGRITY__COUNT;
 	int c;
 

@@ -17,9 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const names[OP__COUNT] = {
-	"write",      "append", "read", "truncate", "punch", "zero",	  "zero-keep", "allocate", "allocate-keep",
-	"seek",       "fsync",	"open", "remove",   "exchange", "check", "remount",   "kill"};
+static const char *const names[OP__COUNT] = {"write",	  "append",   "read",	       "truncate", "punch", "zero",
+					     "zero-keep", "allocate", "allocate-keep", "seek",	   "fsync", "open",
+					     "remove",	  "exchange", "check",	       "remount",  "kill"};
 
 /* The third name is a long one. */
 const char *run_path(unsigned file)

@@ -22,10 +22,10 @@ enum op_kind {
 	OP_ALLOCATE_KEEP,
 	OP_SEEK,
 	OP_FSYNC,
-	OP_OPEN,    /* or release */
-	OP_REMOVE,  /* unlink and create anew */
+	OP_OPEN,     /* or release */
+	OP_REMOVE,   /* unlink and create anew */
 	OP_EXCHANGE, /* of names with the next file */
-	OP_CHECK,   /* everything */
+	OP_CHECK,    /* everything */
 	OP_REMOUNT,
 	OP_KILL, /* go on with what is stored now, as after a kill */
 	OP__COUNT
@@ -48,7 +48,7 @@ struct run {
 	struct xtsfs_store *owned;  /* memory store, or NULL */
 	struct xtsfs_store *faulty; /* around it, or NULL */
 	struct model_file files[MODEL_FILES];
-	int error;      /* what the last operation of the core gave, or a count that was too small */
+	int error; /* what the last operation of the core gave, or a count that was too small */
 	bool may_fail_to_close;
 	char why[256]; /* of a failure */
 };

@@ -230,9 +230,8 @@ ssize_t core_try_write(struct core *core, const char *path, const void *data, si
 
 int core_try_truncate(struct core *core, const char *path, uint64_t bytes)
 {
-	const struct xtsfs_setattr set = {.size_set = true,
-					  .plain_bytes = bytes,
-					  .times = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}}};
+	const struct xtsfs_setattr set = {
+		.size_set = true, .plain_bytes = bytes, .times = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}}};
 	struct stat st;
 	int r;
 	struct xtsfs_node *node = core_node(core, path, NULL, &r);

@@ -19,31 +19,75 @@ static const struct script {
 	size_t count;
 	struct op ops[9];
 } scripts[] = {
-	{"writing", 7, {{OP_WRITE, 0, 0, 20000, 1}, {OP_WRITE, 0, 4096, 8192, 2}, {OP_WRITE, 0, 5000, 10, 3},
-			{OP_WRITE, 0, 0, 20000, 4}, {OP_FSYNC, 0, 0, 0, 0}, {OP_WRITE, 0, 25000, 7000, 5},
-			{OP_READ, 0, 0, 32000, 0}}},
-	{"writing while open", 9, {{OP_OPEN, 0, 0, 0, 1}, {OP_WRITE, 0, 0, 20000, 1}, {OP_WRITE, 0, 4096, 8192, 2},
-				   {OP_WRITE, 0, 4096, 8192, 3}, {OP_FSYNC, 0, 0, 0, 0}, {OP_WRITE, 0, 0, 20000, 4},
-				   {OP_APPEND, 0, 20000, 5000, 5}, {OP_OPEN, 0, 0, 0, 1}, {OP_REMOUNT, 0, 0, 0, 0}}},
-	{"inline", 8, {{OP_WRITE, 0, 0, 100, 1}, {OP_TRUNCATE, 0, 3953, 0, 0}, {OP_TRUNCATE, 0, 17, 0, 0},
-		       {OP_WRITE, 0, 17, 9000, 2}, {OP_TRUNCATE, 0, 100, 0, 0}, {OP_TRUNCATE, 0, 600000, 0, 0},
-		       {OP_TRUNCATE, 0, 50, 0, 0}, {OP_TRUNCATE, 0, 0, 0, 0}}},
-	{"tails", 9, {{OP_WRITE, 0, 0, 8292, 1}, {OP_APPEND, 0, 8292, 3990, 2}, {OP_APPEND, 0, 12282, 3, 3},
-		      {OP_APPEND, 0, 12285, 3, 4}, {OP_TRUNCATE, 0, 12285, 0, 0}, {OP_TRUNCATE, 0, 8200, 0, 0},
-		      {OP_TRUNCATE, 0, 12285, 0, 0}, {OP_APPEND, 0, 12285, 9000, 5}, {OP_REMOUNT, 0, 0, 0, 0}}},
-	{"holes", 9, {{OP_WRITE, 0, 0, 40000, 1}, {OP_PUNCH, 0, 4000, 20000, 0}, {OP_WRITE, 0, 8000, 3000, 2},
-		      {OP_ZERO, 0, 30000, 20000, 0}, {OP_PUNCH, 0, 0, 50000, 0}, {OP_WRITE, 0, 12288, 4096, 3},
-		      {OP_ALLOCATE, 0, 50000, 9000, 0}, {OP_SEEK, 0, 0, 0, 0}, {OP_TRUNCATE, 0, GROUP + 4090, 0, 0}}},
-	{"groups", 7, {{OP_WRITE, 0, 0, GROUP + 9000, 1}, {OP_TRUNCATE, 0, GROUP + 1, 0, 0},
-		       {OP_TRUNCATE, 0, GROUP - 10, 0, 0}, {OP_APPEND, 0, GROUP - 10, 30000, 2},
-		       {OP_WRITE, 0, GROUP - 5000, 10000, 3}, {OP_PUNCH, 0, GROUP - 9000, 18000, 0},
-		       {OP_READ, 0, 0, 2 * GROUP, 0}}},
-	{"names", 4, {{OP_WRITE, 0, 0, 9000, 1}, {OP_WRITE, 1, 0, 100, 2}, {OP_EXCHANGE, 0, 0, 0, 0},
-		      {OP_EXCHANGE, 1, 0, 0, 0}}},
+	{"writing",
+	 7,
+	 {{OP_WRITE, 0, 0, 20000, 1},
+	  {OP_WRITE, 0, 4096, 8192, 2},
+	  {OP_WRITE, 0, 5000, 10, 3},
+	  {OP_WRITE, 0, 0, 20000, 4},
+	  {OP_FSYNC, 0, 0, 0, 0},
+	  {OP_WRITE, 0, 25000, 7000, 5},
+	  {OP_READ, 0, 0, 32000, 0}}},
+	{"writing while open",
+	 9,
+	 {{OP_OPEN, 0, 0, 0, 1},
+	  {OP_WRITE, 0, 0, 20000, 1},
+	  {OP_WRITE, 0, 4096, 8192, 2},
+	  {OP_WRITE, 0, 4096, 8192, 3},
+	  {OP_FSYNC, 0, 0, 0, 0},
+	  {OP_WRITE, 0, 0, 20000, 4},
+	  {OP_APPEND, 0, 20000, 5000, 5},
+	  {OP_OPEN, 0, 0, 0, 1},
+	  {OP_REMOUNT, 0, 0, 0, 0}}},
+	{"inline",
+	 8,
+	 {{OP_WRITE, 0, 0, 100, 1},
+	  {OP_TRUNCATE, 0, 3953, 0, 0},
+	  {OP_TRUNCATE, 0, 17, 0, 0},
+	  {OP_WRITE, 0, 17, 9000, 2},
+	  {OP_TRUNCATE, 0, 100, 0, 0},
+	  {OP_TRUNCATE, 0, 600000, 0, 0},
+	  {OP_TRUNCATE, 0, 50, 0, 0},
+	  {OP_TRUNCATE, 0, 0, 0, 0}}},
+	{"tails",
+	 9,
+	 {{OP_WRITE, 0, 0, 8292, 1},
+	  {OP_APPEND, 0, 8292, 3990, 2},
+	  {OP_APPEND, 0, 12282, 3, 3},
+	  {OP_APPEND, 0, 12285, 3, 4},
+	  {OP_TRUNCATE, 0, 12285, 0, 0},
+	  {OP_TRUNCATE, 0, 8200, 0, 0},
+	  {OP_TRUNCATE, 0, 12285, 0, 0},
+	  {OP_APPEND, 0, 12285, 9000, 5},
+	  {OP_REMOUNT, 0, 0, 0, 0}}},
+	{"holes",
+	 9,
+	 {{OP_WRITE, 0, 0, 40000, 1},
+	  {OP_PUNCH, 0, 4000, 20000, 0},
+	  {OP_WRITE, 0, 8000, 3000, 2},
+	  {OP_ZERO, 0, 30000, 20000, 0},
+	  {OP_PUNCH, 0, 0, 50000, 0},
+	  {OP_WRITE, 0, 12288, 4096, 3},
+	  {OP_ALLOCATE, 0, 50000, 9000, 0},
+	  {OP_SEEK, 0, 0, 0, 0},
+	  {OP_TRUNCATE, 0, GROUP + 4090, 0, 0}}},
+	{"groups",
+	 7,
+	 {{OP_WRITE, 0, 0, GROUP + 9000, 1},
+	  {OP_TRUNCATE, 0, GROUP + 1, 0, 0},
+	  {OP_TRUNCATE, 0, GROUP - 10, 0, 0},
+	  {OP_APPEND, 0, GROUP - 10, 30000, 2},
+	  {OP_WRITE, 0, GROUP - 5000, 10000, 3},
+	  {OP_PUNCH, 0, GROUP - 9000, 18000, 0},
+	  {OP_READ, 0, 0, 2 * GROUP, 0}}},
+	{"names",
+	 4,
+	 {{OP_WRITE, 0, 0, 9000, 1}, {OP_WRITE, 1, 0, 100, 2}, {OP_EXCHANGE, 0, 0, 0, 0}, {OP_EXCHANGE, 1, 0, 0, 0}}},
 };
 
 /* Operation @at of the script with the fault, then the rest without. Returns whether the fault came. */
-static bool play(const struct script *script, enum xtsfs_integrity integrity, size_t at, const struct xtsfs_fault *fault)
+static bool play(const struct script *script, enum xtsfs_integrity integrity, size_t at,
+		 const struct xtsfs_fault *fault)
 {
 	struct run run;
 	int fired = 0, r = 0;
@@ -60,8 +104,8 @@ static bool play(const struct script *script, enum xtsfs_integrity integrity, si
 	if (r == 0)
 		r = run_end(&run);
 	if (r < 0) {
-		print_error("%s, integrity %s, operation %zu, call %u of kinds %x fails with %d%s%s: %s\n", script->what,
-			    xtsfs_integrity_name(integrity), at, fault->nth, fault->kinds, fault->error,
+		print_error("%s, integrity %s, operation %zu, call %u of kinds %x fails with %d%s%s: %s\n",
+			    script->what, xtsfs_integrity_name(integrity), at, fault->nth, fault->kinds, fault->error,
 			    fault->forever ? ", forever" : "", fault->cut ? ", cut" : "", run.why);
 		for (size_t i = 0; i < script->count; i++)
 			op_print(&script->ops[i]);
@@ -92,7 +136,8 @@ static void test_any_call(void **state)
 static void test_full_disk(void **state)
 {
 	(void)state;
-	all(&(struct xtsfs_fault){.kinds = XTSFS_FAULT_WRITE | XTSFS_FAULT_LENGTH, .nth = 1, .error = ENOSPC, .cut = true});
+	all(&(struct xtsfs_fault){
+		.kinds = XTSFS_FAULT_WRITE | XTSFS_FAULT_LENGTH, .nth = 1, .error = ENOSPC, .cut = true});
 }
 
 static void test_full_for_good(void **state)

@@ -329,8 +329,8 @@ static void test_sector_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dirid),	    cmocka_unit_test(test_names),  cmocka_unit_test(test_mapping),
-		cmocka_unit_test(test_symlinks),    cmocka_unit_test(test_xattrs), cmocka_unit_test(test_inline_files),
+		cmocka_unit_test(test_dirid),	     cmocka_unit_test(test_names),  cmocka_unit_test(test_mapping),
+		cmocka_unit_test(test_symlinks),     cmocka_unit_test(test_xattrs), cmocka_unit_test(test_inline_files),
 		cmocka_unit_test(test_sector_files),
 	};
 	const char *directory = getenv("XTSFS_VECTORS");

@@ -85,7 +85,8 @@ static void test_pad_every_length(void **state)
 		assert_int_equal(xtsfs_name_is_long(bytes + 16), n > 160);
 		if (bytes > n) { /* padding that is not zeros */
 			padded[bytes - 1] = 1;
-			assert_int_equal(xtsfs_name_unpad(padded, bytes, back), bytes - 1 == n && n < 255 ? 0 : -EUCLEAN);
+			assert_int_equal(xtsfs_name_unpad(padded, bytes, back),
+					 bytes - 1 == n && n < 255 ? 0 : -EUCLEAN);
 			padded[bytes - 1] = 0;
 		}
 		if (bytes + 16 <= sizeof(padded)) { /* a block too many */
@@ -101,10 +102,15 @@ static void test_unpad_refuses(void **state)
 		const char *padded;
 		size_t bytes;
 	} bad[] = {
-		{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},  {".\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
-		{"..\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},    {"a/b\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
-		{"a\0b\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},    {"\0abcdefghijklmno", 16},
-		{"a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32},
+		{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
+		{".\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
+		{"..\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
+		{"a/b\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
+		{"a\0b\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
+		{"\0abcdefghijklmno", 16},
+		{"a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+		 "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+		 32},
 	};
 	char back[XTSFS_NAME_MAX + 1];
 	uint8_t full[256];
@@ -133,10 +139,8 @@ static void test_long_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_classify),
-		cmocka_unit_test(test_check),
-		cmocka_unit_test(test_pad_every_length),
-		cmocka_unit_test(test_unpad_refuses),
+		cmocka_unit_test(test_classify),	 cmocka_unit_test(test_check),
+		cmocka_unit_test(test_pad_every_length), cmocka_unit_test(test_unpad_refuses),
 		cmocka_unit_test(test_long_name),
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain ↔ cipher: the formulas of the format page, written down a second time here, for every size near every border. */
+/* Plain ↔ cipher: the formulas of the format page, written down a second time here, for every size near every border.
+ */
 #undef NDEBUG
 #include "unit.h"
 
