@@ -78,6 +78,20 @@ int xtsfs_dirid_write(struct xtsfs_store *store, struct xtsfs_mac *meta_mac, int
 	return r;
 }
 
+/* Is it on its way out, by rmdir or another directory renamed over it? Then its id may be gone already. */
+static bool is_being_removed(struct xtsfs_volume *volume, struct xtsfs_node *dir)
+{
+	struct xtsfs_at at;
+	struct stat st;
+	int r;
+
+	if (dir->is_root || xtsfs_at_get(volume, dir, &at) < 0)
+		return false;
+	r = at.name ? volume->store->ops->stat(volume->store, at.handle, at.name, &st) : -ENOENT;
+	xtsfs_at_put(volume, &at);
+	return r == -ENOENT || (r == 0 && (st.st_ino != dir->ino || st.st_dev != dir->dev));
+}
+
 int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir, uint8_t ret_id[XTSFS_ID_BYTES])
 {
 	struct xtsfs_disk_dirid dirid;
@@ -95,6 +109,8 @@ int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir, uint8_t
 		return r;
 	r = xtsfs_dirid_read(volume->store, volume->keys->meta, fd->handle, &dirid);
 	xtsfs_fd_put(volume, fd);
+	if (r == -XTSFS_EDAMAGED && is_being_removed(volume, dir))
+		return -ENOENT;
 	if (r == -XTSFS_EDAMAGED) {
 		xtsfs_auto_free char *path = xtsfs_node_describe(volume, dir->is_root ? volume->root : dir);
 

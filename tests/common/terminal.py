@@ -30,6 +30,7 @@ def main(arguments):
     at = arguments.index('--')
     steps, command = arguments[:at], arguments[at + 1:]
     master, slave = os.openpty()         # the slave is kept open, and with it the terminal and its settings
+    before = termios.tcgetattr(slave)
     pid = os.fork()
     if pid == 0:
         os.setsid()
@@ -39,7 +40,6 @@ def main(arguments):
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
             signal.signal(number, signal.SIG_DFL)
         os.execvp(command[0], command)
-    before = termios.tcgetattr(slave)
     shown, seen = b'', 0
     for step in steps:
         kind, text = step.split(':', 1)
