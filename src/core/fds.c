@@ -173,6 +173,7 @@ static int open_node(struct xtsfs_volume *volume, struct xtsfs_node *node, enum 
 	struct stat st;
 	int handle = -1, r;
 
+	xtsfs_guard_shared(&volume->names_lock);
 	r = xtsfs_node_link(volume, node, &parent, &name);
 	if (r < 0)
 		return r;
@@ -283,6 +284,7 @@ int xtsfs_at_get(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xt
 		*ret_at = at;
 		return 0;
 	}
+	pthread_rwlock_rdlock(&volume->names_lock);
 	r = xtsfs_node_link(volume, node, &at.parent, &at.name);
 	if (r == -ESTALE)
 		r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &at.fd);
@@ -292,8 +294,10 @@ int xtsfs_at_get(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xt
 		if (at.parent)
 			xtsfs_node_unref(volume, at.parent, 1);
 		free(at.name);
+		pthread_rwlock_unlock(&volume->names_lock);
 		return r;
 	}
+	at.locked = true;
 	at.handle = at.fd->handle;
 	*ret_at = at;
 	return 0;
@@ -306,5 +310,7 @@ void xtsfs_at_put(struct xtsfs_volume *volume, struct xtsfs_at *at)
 	if (at->parent)
 		xtsfs_node_unref(volume, at->parent, 1);
 	free(at->name);
+	if (at->locked)
+		pthread_rwlock_unlock(&volume->names_lock);
 	*at = (struct xtsfs_at){0};
 }

@@ -5,13 +5,13 @@
  * Layer:   core.
  * Locks, in the order in which they may be taken (docs/concurrency.md):
  *   1 volume.dir_mutex[]  one stripe for each directory that is changed, ascending
- *   2 file.lock           length and layout of one regular file
- *   3 file.stripe[]       one group of sectors
- *   4 volume.file_mutex   which nodes have file state
- *   5 volume.table_mutex  node table, links, reference counts
- *   6 volume.fd_mutex     descriptor cache
- *   7 file.dirty_mutex, volume.pending_mutex
- * 4 to 7 are held over no system call and no other lock of that list, but 5 within 4.
+ *   - volume.names_lock   exclusively while a name moves or goes (the backing call and the node's links together),
+ * shared while an object is reached through a name. Its holder may wait for 2 and the other way round: sound because
+ * who holds it exclusively takes only 5 to 7, and readers are not held up by a waiting writer (the default of glibc's
+ * rwlocks), so it may also be taken shared twice. 2 file.lock           length and layout of one regular file 3
+ * file.stripe[]       one group of sectors 4 volume.file_mutex   which nodes have file state 5 volume.table_mutex  node
+ * table, links, reference counts 6 volume.fd_mutex     descriptor cache 7 file.dirty_mutex, volume.pending_mutex 4 to 7
+ * are held over no system call and no other lock of that list, but 5 within 4.
  */
 #ifndef XTSFS_CORE_INTERNAL_H
 #define XTSFS_CORE_INTERNAL_H
@@ -69,6 +69,7 @@ struct xtsfs_volume {
 	struct xtsfs_node *root;
 
 	pthread_mutex_t dir_mutex[XTSFS_DIR_STRIPES];
+	pthread_rwlock_t names_lock;
 	pthread_mutex_t file_mutex;
 
 	pthread_mutex_t table_mutex;
@@ -143,6 +144,7 @@ struct xtsfs_at {
 	struct xtsfs_node *parent;
 	int handle;
 	char *name;
+	bool locked; /* volume.names_lock, shared: the name stays the node's until xtsfs_at_put() */
 };
 xtsfs_must_check int xtsfs_at_get(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *ret_at);
 void xtsfs_at_put(struct xtsfs_volume *volume, struct xtsfs_at *at);

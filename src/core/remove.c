@@ -87,13 +87,20 @@ int xtsfs_unlink(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 		end_look(volume, &end);
 		r = end.found;
 		if (r == 0) {
+			/* With other names it must not be looked for under this one. */
+			bool shared = end.st.st_nlink > 1;
+
 			end_keep(volume, &end);
+			if (shared)
+				pthread_rwlock_wrlock(&volume->names_lock);
 			r = store->ops->unlink(store, end.fd->handle, end.backing.entry, 0);
+			if (r == 0)
+				end_removed(volume, &end);
+			if (shared)
+				pthread_rwlock_unlock(&volume->names_lock);
 		}
-		if (r == 0) {
-			end_removed(volume, &end);
+		if (r == 0)
 			xtsfs_names_remove(volume, end.fd->handle, end.backing.entry);
-		}
 	}
 	end_done(volume, &end);
 	return r;
@@ -216,9 +223,8 @@ int xtsfs_rmdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 }
 
 /* A directory goes over another, which is empty for the mount. */
-static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, struct end *to, unsigned flags)
+static int rename_over_directory(struct xtsfs_store *store, struct end *from, struct end *to, unsigned flags)
 {
-	struct xtsfs_store *store = volume->store;
 	char tmp[XTSFS_NAME_MAX + 1];
 	int r = xtsfs_names_tmp(tmp);
 
@@ -226,7 +232,6 @@ static int rename_over_directory(struct xtsfs_volume *volume, struct end *from, 
 		r = scan(store, to->fd->handle, to->backing.entry, false, 0);
 	if (r < 0)
 		return r;
-	end_keep(volume, to);
 	r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry,
 			       RENAME_EXCHANGE);
 	if (r == 0) {
@@ -289,20 +294,23 @@ static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct e
 		if (r < 0)
 			return r;
 	}
-	if (target && !(flags & RENAME_EXCHANGE) && S_ISDIR(from->st.st_mode) && S_ISDIR(to->st.st_mode)) {
-		r = rename_over_directory(volume, from, to, flags);
-	} else {
-		if (target && !(flags & RENAME_EXCHANGE))
-			end_keep(volume, to);
+	if (target && !(flags & RENAME_EXCHANGE))
+		end_keep(volume, to);
+	/* Nobody may look for an object between its move and that of its links. */
+	pthread_rwlock_wrlock(&volume->names_lock);
+	if (target && !(flags & RENAME_EXCHANGE) && S_ISDIR(from->st.st_mode) && S_ISDIR(to->st.st_mode))
+		r = rename_over_directory(store, from, to, flags);
+	else
 		r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry,
 				       flags);
-	}
+	if (r == 0)
+		move_links(volume, from, to, flags);
+	pthread_rwlock_unlock(&volume->names_lock);
 	if (r < 0) {
 		if (!target)
 			xtsfs_names_remove(volume, to->fd->handle, to->backing.entry);
 		return r;
 	}
-	move_links(volume, from, to, flags);
 	if (!(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
 		xtsfs_names_remove(volume, from->fd->handle, from->backing.entry);
 	return 0;

@@ -202,6 +202,7 @@ static void free_volume(struct xtsfs_volume *volume)
 	xtsfs_keys_free(volume->keys);
 	for (unsigned i = 0; i < XTSFS_DIR_STRIPES; i++)
 		pthread_mutex_destroy(&volume->dir_mutex[i]);
+	pthread_rwlock_destroy(&volume->names_lock);
 	pthread_mutex_destroy(&volume->file_mutex);
 	pthread_mutex_destroy(&volume->table_mutex);
 	pthread_mutex_destroy(&volume->fd_mutex);
@@ -269,6 +270,7 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	volume->lock_handle = -1;
 	for (unsigned i = 0; i < XTSFS_DIR_STRIPES; i++)
 		pthread_mutex_init(&volume->dir_mutex[i], NULL);
+	pthread_rwlock_init(&volume->names_lock, NULL);
 	pthread_mutex_init(&volume->file_mutex, NULL);
 	pthread_mutex_init(&volume->table_mutex, NULL);
 	pthread_mutex_init(&volume->fd_mutex, NULL);
