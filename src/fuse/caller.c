@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who a caller is beyond uid and gid. A request does not carry supplementary groups and capabilities, but the caller
+ * waits for the answer, so /proc tells them. It is read only where a local filesystem would ask for them and the
+ * kernel has not asked for us.
+ */
+#include "fuse/ops.h"
+
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool lists_group(const char *numbers, gid_t gid)
+{
+	char *end;
+
+	for (const char *at = numbers;; at = end) {
+		unsigned long number = strtoul(at, &end, 10);
+
+		if (end == at)
+			return false;
+		if (number == gid)
+			return true;
+	}
+}
+
+/* Capabilities of a user namespace below ours say nothing about this filesystem. */
+static bool is_in_our_namespace(pid_t pid)
+{
+	struct stat ours, theirs;
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%ld/ns/user", (long)pid);
+	return stat("/proc/self/ns/user", &ours) == 0 && stat(path, &theirs) == 0 && ours.st_ino == theirs.st_ino &&
+	       ours.st_dev == theirs.st_dev;
+}
+
+bool xtsfs_req_may_setgid(fuse_req_t req, gid_t gid)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	bool may = ctx->gid == gid;
+	size_t room = 0;
+	char path[40], *line = NULL;
+	FILE *status;
+
+	if (may || ctx->pid <= 0) /* 0: of another pid namespace */
+		return may;
+	snprintf(path, sizeof(path), "/proc/%ld/status", (long)ctx->pid);
+	status = fopen(path, "re");
+	while (status && !may && getline(&line, &room, status) > 0) {
+		if (strncmp(line, "Groups:", 7) == 0)
+			may = lists_group(line + 7, gid);
+		else if (strncmp(line, "CapEff:", 7) == 0)
+			may = strtoull(line + 7, NULL, 16) >> CAP_FSETID & 1 && is_in_our_namespace(ctx->pid);
+	}
+	if (status)
+		fclose(status);
+	free(line);
+	return may;
+}
