@@ -184,6 +184,21 @@ static int flush_one(struct xtsfs_volume *volume, struct xtsfs_node *dir)
 	return handle == -ENOENT ? 0 : handle < 0 ? handle : r;
 }
 
+void xtsfs_dirid_not_pending(struct xtsfs_volume *volume, struct xtsfs_node *dir)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&volume->pending_mutex);
+	for (size_t i = volume->pending_count; i-- > 0 && !found;) {
+		found = volume->pending[i] == dir;
+		if (found)
+			volume->pending[i] = volume->pending[--volume->pending_count];
+	}
+	pthread_mutex_unlock(&volume->pending_mutex);
+	if (found)
+		xtsfs_node_unref(volume, dir, 1);
+}
+
 int xtsfs_dirid_flush(struct xtsfs_volume *volume)
 {
 	struct xtsfs_node **list;

@@ -161,6 +161,8 @@ xtsfs_must_check int xtsfs_dirid_write(struct xtsfs_store *store, struct xtsfs_m
 				       uint8_t ret_id[XTSFS_ID_BYTES]);
 /** Remember that this directory's dirid is not durable yet; flush all of them before a sync is answered. */
 void xtsfs_dirid_pending(struct xtsfs_volume *volume, struct xtsfs_node *dir);
+/** It was removed: being remembered would keep it from being freed. */
+void xtsfs_dirid_not_pending(struct xtsfs_volume *volume, struct xtsfs_node *dir);
 xtsfs_must_check int xtsfs_dirid_flush(struct xtsfs_volume *volume);
 
 /* ---- names.c ---- */

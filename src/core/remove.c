@@ -215,6 +215,8 @@ int xtsfs_rmdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 			end_removed(volume, &end);
 			remove_tmp_directory(store, end.fd->handle, tmp);
 			xtsfs_names_remove(volume, end.fd->handle, end.backing.entry);
+			if (end.node)
+				xtsfs_dirid_not_pending(volume, end.node);
 		}
 		xtsfs_dirs_unlock(volume, dir, victim);
 	}
@@ -313,6 +315,8 @@ static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct e
 	}
 	if (!(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
 		xtsfs_names_remove(volume, from->fd->handle, from->backing.entry);
+	if (!(flags & RENAME_EXCHANGE) && to->node && S_ISDIR(to->st.st_mode))
+		xtsfs_dirid_not_pending(volume, to->node);
 	return 0;
 }
 
