@@ -172,6 +172,9 @@ static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 			if (r < 0)
 				xtsfs_warning("fewer crypto handles than threads: %s, going on with those there are",
 					      xtsfs_strerror(r));
+			r = options->allow_other ? xtsfs_store_posix_obey_limits(store) : 0;
+			if (r < 0)
+				xtsfs_warning("cannot hold users to quotas: %s, going on", xtsfs_strerror(r));
 			code = serve(options, daemon, volume, params.threads);
 			r = xtsfs_volume_close(volume);
 			if (r < 0) {

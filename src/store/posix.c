@@ -65,22 +65,34 @@ static ssize_t posix_pwritev(struct xtsfs_store *store, int handle, const struct
 	ssize_t n;
 
 	(void)store;
+	xtsfs_posix_allocation_begin();
 	do
 		n = pwritev(handle, iov, count, (off_t)offset);
 	while (n < 0 && errno == EINTR);
+	xtsfs_posix_allocation_end();
 	return n < 0 ? -errno : n;
 }
 
 static int posix_truncate(struct xtsfs_store *store, int handle, uint64_t bytes)
 {
+	int r;
+
 	(void)store;
-	return ftruncate(handle, (off_t)bytes) < 0 ? -errno : 0;
+	xtsfs_posix_allocation_begin();
+	r = ftruncate(handle, (off_t)bytes) < 0 ? -errno : 0;
+	xtsfs_posix_allocation_end();
+	return r;
 }
 
 static int store_fallocate(struct xtsfs_store *store, int handle, int mode, uint64_t offset, uint64_t bytes)
 {
+	int r;
+
 	(void)store;
-	return fallocate(handle, mode, (off_t)offset, (off_t)bytes) < 0 ? -errno : 0;
+	xtsfs_posix_allocation_begin();
+	r = fallocate(handle, mode, (off_t)offset, (off_t)bytes) < 0 ? -errno : 0;
+	xtsfs_posix_allocation_end();
+	return r;
 }
 
 static int64_t posix_seek(struct xtsfs_store *store, int handle, uint64_t offset, int whence)
@@ -231,10 +243,12 @@ static int posix_setxattr(struct xtsfs_store *store, int dir, const char *name, 
 	int r;
 
 	(void)store;
+	xtsfs_posix_allocation_begin();
 	if (name)
 		r = lsetxattr(xattr_path(dir, name).text, attr, value, bytes, flags);
 	else if ((r = fsetxattr(dir, attr, value, bytes, flags)) < 0 && errno == EBADF) /* an O_PATH handle */
 		r = setxattr(proc_path(dir).text, attr, value, bytes, flags);
+	xtsfs_posix_allocation_end();
 	return r < 0 ? -errno : 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of the posix store: creating objects as somebody else (posix-create.c).
+ * Inside of the posix store: creating objects as somebody else (posix-create.c), allocating within limits
+ * (posix-limits.c).
  *
  * Layer:   store.
  */
@@ -16,5 +17,9 @@ int xtsfs_posix_mknod(struct xtsfs_store *store, int dir, const char *name, mode
 		      const struct xtsfs_cred *cred);
 int xtsfs_posix_symlink(struct xtsfs_store *store, const char *target, int dir, const char *name,
 			const struct xtsfs_cred *cred);
+
+/* Around a call that may allocate blocks; errno stays. */
+void xtsfs_posix_allocation_begin(void);
+void xtsfs_posix_allocation_end(void);
 
 #endif

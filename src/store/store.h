@@ -97,6 +97,9 @@ struct xtsfs_store {
 /** A directory of this machine. @path is opened once; -ENOTDIR, -ENOENT, … @read_only: nothing is ever opened for
  * writing. */
 xtsfs_must_check int xtsfs_store_posix_new(const char *path, struct xtsfs_store **ret_store);
+/** For a daemon that serves others, before it starts threads: from now on quotas and reserved blocks of the backing
+ * filesystem hold for what this process writes. @store: a directory of this machine. */
+xtsfs_must_check int xtsfs_store_posix_obey_limits(struct xtsfs_store *store);
 /** NULL is fine; returns NULL. */
 struct xtsfs_store *xtsfs_store_free(struct xtsfs_store *store);
 
