@@ -208,7 +208,10 @@ int main(int argc, char **argv)
 	r = parsed;
 	if (r < 0) {
 		xtsfs_error("%s", problem[0] ? problem : xtsfs_strerror(r));
-		code = r == -EINVAL ? XTSFS_EXIT_USAGE : XTSFS_EXIT_NOT_VOLUME;
+		code = r == -EINVAL	    ? XTSFS_EXIT_USAGE
+		       : !options.source    ? XTSFS_EXIT_NOT_VOLUME
+		       : options.mountpoint ? XTSFS_EXIT_OTHER
+					    : XTSFS_EXIT_MOUNT;
 	} else if (options.help) {
 		xtsfs_options_help("xtsfs");
 		code = 0;

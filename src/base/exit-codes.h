@@ -19,7 +19,7 @@ enum xtsfs_exit {
 	XTSFS_EXIT_BUSY = 7,	     /* somebody else has the volume */
 	XTSFS_EXIT_EXISTS = 8,	     /* the destination exists or is not empty */
 	XTSFS_EXIT_ENGINE = 9,	     /* no engine, or it gave wrong answers */
-	XTSFS_EXIT_MOUNT = 10,	     /* FUSE could not mount */
+	XTSFS_EXIT_MOUNT = 10,	     /* FUSE could not mount, or the mount point is no directory */
 	XTSFS_EXIT_MEMORY = 11,	     /* out of memory, or KDF costs refused */
 	XTSFS_EXIT_SOURCE = 12,	     /* no source gave a passphrase or keyfile */
 	XTSFS_EXIT_IO = 13,	     /* no space, read-only, or an I/O error */
