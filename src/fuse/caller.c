@@ -25,21 +25,40 @@ static bool lists_group(const char *numbers, gid_t gid)
 	}
 }
 
-/* Capabilities of a user namespace below ours say nothing about this filesystem. */
-static bool is_in_our_namespace(pid_t pid)
+/* Does the caller's user namespace, one below ours, have this id of ours? */
+static bool maps_id(pid_t pid, const char *map, unsigned id)
+{
+	unsigned first, count;
+	char path[40];
+	bool found = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, map);
+	file = fopen(path, "re");
+	while (file && !found && fscanf(file, "%*u %u %u", &first, &count) == 2)
+		found = id >= first && id - first < count;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* Capabilities count in our user namespace, and in one below for what belongs to ids that it has. */
+static bool counts_for(pid_t pid, const struct stat *st)
 {
 	struct stat ours, theirs;
 	char path[40];
 
 	snprintf(path, sizeof(path), "/proc/%ld/ns/user", (long)pid);
-	return stat("/proc/self/ns/user", &ours) == 0 && stat(path, &theirs) == 0 && ours.st_ino == theirs.st_ino &&
-	       ours.st_dev == theirs.st_dev;
+	if (stat("/proc/self/ns/user", &ours) < 0 || stat(path, &theirs) < 0)
+		return false;
+	return (ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev) ||
+	       (maps_id(pid, "uid_map", st->st_uid) && maps_id(pid, "gid_map", st->st_gid));
 }
 
-bool xtsfs_req_may_setgid(fuse_req_t req, gid_t gid)
+bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	bool may = ctx->gid == gid;
+	bool may = ctx->gid == st->st_gid;
 	size_t room = 0;
 	char path[40], *line = NULL;
 	FILE *status;
@@ -50,9 +69,9 @@ bool xtsfs_req_may_setgid(fuse_req_t req, gid_t gid)
 	status = fopen(path, "re");
 	while (status && !may && getline(&line, &room, status) > 0) {
 		if (strncmp(line, "Groups:", 7) == 0)
-			may = lists_group(line + 7, gid);
+			may = lists_group(line + 7, st->st_gid);
 		else if (strncmp(line, "CapEff:", 7) == 0)
-			may = strtoull(line + 7, NULL, 16) >> CAP_FSETID & 1 && is_in_our_namespace(ctx->pid);
+			may = strtoull(line + 7, NULL, 16) >> CAP_FSETID & 1 && counts_for(ctx->pid, st);
 	}
 	if (status)
 		fclose(status);

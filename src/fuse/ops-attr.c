@@ -123,7 +123,7 @@ static int drop_setgid(fuse_req_t req, struct xtsfs_node *node)
 	struct stat st;
 	int r = xtsfs_getattr(xtsfs_req_volume(req), node, &st);
 
-	if (r < 0 || !(st.st_mode & S_ISGID) || xtsfs_req_may_setgid(req, st.st_gid))
+	if (r < 0 || !(st.st_mode & S_ISGID) || xtsfs_req_may_setgid(req, &st))
 		return r;
 	set.mode = st.st_mode & 07777 & ~(mode_t)S_ISGID;
 	return xtsfs_setattr(xtsfs_req_volume(req), node, &set, NULL);

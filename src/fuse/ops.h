@@ -36,10 +36,9 @@ static inline struct xtsfs_cred xtsfs_req_cred(fuse_req_t req)
 	return (struct xtsfs_cred){.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask};
 }
 
-/** May the caller keep a setgid bit of this group: is it in the group, or has it CAP_FSETID? No, if that cannot be
- * told.
- */
-bool xtsfs_req_may_setgid(fuse_req_t req, gid_t gid);
+/** May the caller keep the setgid bit of this object: is it in its group, or has it CAP_FSETID? No, if that cannot be
+ * told. */
+bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st);
 
 /* The errno that a reply carries: what ext4 could give. */
 int xtsfs_reply_errno(int error);
