@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mistakes for the sanitizers: planted overflow|undefined|leak|race, in a process whose output goes nowhere, as a daemon's.
- * tests/sanitizers builds it as it builds the programs, and wants each of them found.
+ * Mistakes for the sanitizers: planted overflow|undefined|leak|race, in a process whose output goes nowhere, as a
+ * daemon's. tests/sanitizers builds it as it builds the programs, and wants each of them found.
  */
 #include <fcntl.h>
 #include <limits.h>
