@@ -158,6 +158,7 @@ bool cli_parse(const struct cli_verb *verb, int argc, char **argv, const struct 
 	}
 	opterr = 0;
 	optind = 0; /* glibc: begin anew */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread */
 	while (r == 0 && !help && (value = getopt_long(argc, argv, tables.shorts, tables.longs, NULL)) != -1) {
 		int index = option_index(options, count, value);
 

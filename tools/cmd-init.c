@@ -196,9 +196,9 @@ static int write_volume_undisturbed(struct init *init)
 	sigaddset(&ending, SIGHUP);
 	sigaddset(&ending, SIGQUIT);
 	sigaddset(&ending, SIGTSTP);
-	sigprocmask(SIG_BLOCK, &ending, &before);
+	pthread_sigmask(SIG_BLOCK, &ending, &before);
 	exit_code = write_volume(init);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return exit_code;
 }
 

@@ -53,7 +53,7 @@ __attribute__((format(printf, 3, 4))) static int fail(const struct reader *reade
 
 unsigned xtsfs_source_count(const struct xtsfs_source *source)
 {
-	return (source->passfile != NULL) + (source->passfd >= 0) + (source->passcmd != NULL) +
+	return 0U + (source->passfile != NULL) + (source->passfd >= 0) + (source->passcmd != NULL) +
 	       (source->keyfile != NULL);
 }
 

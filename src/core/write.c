@@ -114,7 +114,7 @@ static int prepare(struct xtsfs_io *io, struct piece *p, uint64_t sector_no, con
 
 /* All sectors of the piece as ciphertext in the buffer; runs of covered sectors go to the engine at once. Whole blocks,
  * also the last. */
-static int encrypt(struct xtsfs_io *io, struct piece *p)
+static int encrypt_piece(struct xtsfs_io *io, struct piece *p)
 {
 	const uint8_t *in = NULL, *run_in = NULL;
 	uint64_t run = 0;
@@ -234,7 +234,7 @@ static int write_piece(struct xtsfs_io *io, struct piece *p, bool long_tail)
 		else if ((r = xtsfs_meta_load(io, p->group_no, &p->scratch->meta)) < 0)
 			return r;
 	}
-	r = encrypt(io, p);
+	r = encrypt_piece(io, p);
 	if (r == 0 && xtsfs_has_tags(io))
 		r = make_tags(io, p, stored_plain_bytes, &dirty);
 	if (r < 0)

@@ -55,7 +55,7 @@ static void close_on_exec_one_by_one(void)
 
 	if (!dir)
 		return;
-	while ((entry = readdir(dir))) {
+	while ((entry = readdir(dir))) {		       /* NOLINT(concurrency-mt-unsafe): a stream of its own */
 		int fd = (int)strtol(entry->d_name, NULL, 10); /* "." and "..": 0 */
 		int flags = fd > STDERR_FILENO ? fcntl(fd, F_GETFD) : -1;
 

@@ -13,8 +13,7 @@
 int xtsfs_reply_errno(int error)
 {
 	switch (-error) {
-	case XTSFS_EAUTH:
-		return EIO; /* EBADMSG is for people who know tags */
+	case XTSFS_EAUTH: /* EBADMSG is for people who know tags */
 	case XTSFS_EFEATURE:
 		return EIO;
 	case ENOSYS:

@@ -256,7 +256,7 @@ static void test_edited(void **state)
 		char before = text[i];
 		int r;
 
-		text[i] = before == 'a' ? 'b' : before >= '1' && before <= '7' ? before + 1 : 'a';
+		text[i] = before == 'a' ? 'b' : before >= '1' && before <= '7' ? (char)(before + 1) : 'a';
 		if (xtsfs_conf_parse(text, bytes, &conf, problem, sizeof(problem)) == 0) {
 			parsed++;
 			r = try(conf, "zero", 0, NULL);

@@ -485,7 +485,7 @@ static void test_cut_off(void **state)
 		totals = run(base, true, XTSFS_FSCK_DAMAGE_SALVAGE, &found);
 		if (totals.left)
 			for (unsigned i = 0; i < found.count; i++)
-				print_message("after %ld changes: %s %d\n", changes, found.codes[i], found.outcomes[i]);
+				print_message("after %ld changes: %s %u\n", changes, found.codes[i], found.outcomes[i]);
 		assert_int_equal(totals.left, 0);
 		assert_clean(base);
 		verify_volume(2 * 4096, 4096);

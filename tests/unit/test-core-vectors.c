@@ -163,8 +163,9 @@ static void test_mapping(void **state)
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
 
-		assert_int_equal(xtsfs_tail_cipher_bytes(json_object_get_int(json_object_array_get_idx(row, 0))),
-				 json_object_get_int(json_object_array_get_idx(row, 1)));
+		assert_int_equal(
+			xtsfs_tail_cipher_bytes((uint32_t)json_object_get_int(json_object_array_get_idx(row, 0))),
+			json_object_get_int(json_object_array_get_idx(row, 1)));
 	}
 }
 
