@@ -205,6 +205,9 @@ static void ask_in_child(int result, bool confirm)
 	_exit(0);
 }
 
+/* That end the program while it asks. */
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
 static struct asking begin_asking(bool confirm)
 {
 	struct asking asking;
@@ -213,8 +216,12 @@ static struct asking begin_asking(bool confirm)
 	assert_int_equal(pipe(ends), 0);
 	asking.pid = forkpty(&asking.user, NULL, NULL, NULL);
 	assert_true(asking.pid >= 0);
-	if (asking.pid == 0)
+	if (asking.pid == 0) {
+		/* A shell starts what it puts into the background with some ignored. */
+		for (size_t i = 0; i < ARRAY_COUNT(signals); i++)
+			signal(signals[i], SIG_DFL);
 		ask_in_child(ends[1], confirm);
+	}
 	close(ends[1]);
 	asking.result = ends[0];
 	return asking;
@@ -303,8 +310,6 @@ static void test_terminal_confirm(void **state)
 
 static void test_terminal_signals(void **state)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(signals); i++) {
 		struct asking asking = begin_asking(false);
