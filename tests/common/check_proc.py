@@ -13,6 +13,9 @@ import signal
 import subprocess
 import time
 
+CLONE_NEWNS = 0x20000
+MS_REC = 0x4000
+MS_PRIVATE = 1 << 18
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 MNT_DETACH = 2
@@ -23,6 +26,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def become_supervisor():
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # A mount namespace that somebody else makes meanwhile would have a copy of the case's mounts, and keep their daemons
+    # running after the case unmounted them. In one of its own nobody copies them.
+    if os.geteuid() == 0 and _libc.unshare(CLONE_NEWNS) == 0:
+        _libc.mount(None, b'/', None, MS_REC | MS_PRIVATE, None)
 
 
 class Process:
