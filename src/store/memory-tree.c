@@ -341,8 +341,14 @@ static int do_xattr(struct mem_inode *inode, const struct mem_call *call)
 		x->name = strdup(call->name_a);
 		x->value = malloc(call->bytes + 1);
 	}
-	if (!x || !x->name || !x->value)
+	if (!x || !x->name || !x->value) {
+		if (x) {
+			free(x->name);
+			free(x->value);
+		}
+		free(x);
 		return -ENOMEM;
+	}
 	memcpy(x->value, call->data, call->bytes);
 	x->bytes = call->bytes;
 	x->next = inode->xattrs;
@@ -415,8 +421,12 @@ static int remember(struct memory *memory, const struct mem_call *call)
 	data = malloc(call->data ? call->bytes + 1 : 1);
 	copy.name_a = call->name_a ? strdup(call->name_a) : NULL;
 	copy.name_b = call->name_b ? strdup(call->name_b) : NULL;
-	if (!data || (call->name_a && !copy.name_a) || (call->name_b && !copy.name_b))
+	if (!data || (call->name_a && !copy.name_a) || (call->name_b && !copy.name_b)) {
+		free(data);
+		free(copy.name_a);
+		free(copy.name_b);
 		return -ENOMEM;
+	}
 	if (call->data)
 		memcpy(data, call->data, call->bytes);
 	copy.data = data;
