@@ -79,7 +79,7 @@ static inline pthread_rwlock_t *xtsfs_rwlock_exclusive(pthread_rwlock_t *lock)
 #define XTSFS_GUARD_NAME_(line) xtsfs_guard_##line
 #define XTSFS_GUARD_NAME(line)	XTSFS_GUARD_NAME_(line)
 
-/* Hold a lock to the end of the scope. */
+/* Hold a lock to the end of the scope. NOLINTBEGIN(bugprone-macro-parentheses): they are declarations */
 #define xtsfs_guard_mutex(m)                                                                     \
 	__attribute__((cleanup(xtsfs_cleanup_mutex), unused)) pthread_mutex_t *XTSFS_GUARD_NAME( \
 		__LINE__) = xtsfs_mutex_locked(m)
@@ -89,5 +89,6 @@ static inline pthread_rwlock_t *xtsfs_rwlock_exclusive(pthread_rwlock_t *lock)
 #define xtsfs_guard_exclusive(l)                                                                   \
 	__attribute__((cleanup(xtsfs_cleanup_rwlock), unused)) pthread_rwlock_t *XTSFS_GUARD_NAME( \
 		__LINE__) = xtsfs_rwlock_exclusive(l)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

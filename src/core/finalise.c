@@ -227,13 +227,3 @@ int xtsfs_fsyncdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, bool dat
 	xtsfs_fd_put(volume, fd);
 	return r;
 }
-
-int xtsfs_syncfs(struct xtsfs_volume *volume)
-{
-	int r;
-
-	if (volume->read_only)
-		return 0;
-	r = xtsfs_dirid_flush(volume);
-	return r < 0 ? r : volume->store->ops->syncfs(volume->store);
-}

@@ -113,6 +113,5 @@ xtsfs_must_check int xtsfs_fallocate(struct xtsfs_volume *volume, struct xtsfs_n
 xtsfs_must_check int64_t xtsfs_seek(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t offset, int whence);
 xtsfs_must_check int xtsfs_fsync(struct xtsfs_volume *volume, struct xtsfs_node *node, bool data_only);
 xtsfs_must_check int xtsfs_fsyncdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, bool data_only);
-xtsfs_must_check int xtsfs_syncfs(struct xtsfs_volume *volume);
 
 #endif
