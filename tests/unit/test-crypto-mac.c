@@ -60,8 +60,8 @@ static void gcm_tag(const uint8_t *key, const uint8_t *nonce, const uint8_t *ad,
 	ghash_data(y, h, ad, ad_bytes);
 	ghash_data(y, h, cipher, cipher_bytes);
 	for (unsigned i = 0; i < 8; i++) {
-		lengths[7 - i] = (uint8_t)(ad_bytes * 8 >> (8 * i));
-		lengths[15 - i] = (uint8_t)(cipher_bytes * 8 >> (8 * i));
+		lengths[7 - i] = (uint8_t)((uint64_t)ad_bytes * 8 >> (8 * i));
+		lengths[15 - i] = (uint8_t)((uint64_t)cipher_bytes * 8 >> (8 * i));
 	}
 	ghash_data(y, h, lengths, 16);
 	memcpy(counter, nonce, 12);
