@@ -117,6 +117,47 @@ int xtsfs_create(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 	return 0;
 }
 
+int xtsfs_tmpfile(struct xtsfs_volume *volume, struct xtsfs_node *dir, mode_t mode, bool linkable,
+		  const struct xtsfs_cred *cred, struct xtsfs_node **ret_node, struct stat *ret_stat)
+{
+	struct xtsfs_store *store = volume->store;
+	struct xtsfs_node *node;
+	struct xtsfs_fd *fd;
+	struct stat st;
+	int r, handle;
+
+	if (volume->read_only)
+		return -EROFS;
+	r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &fd);
+	if (r < 0)
+		return r;
+	handle = store->ops->open(store, fd->handle, ".", O_RDWR | O_TMPFILE | (linkable ? 0 : O_EXCL), mode & 07777,
+				  cred);
+	xtsfs_fd_put(volume, fd);
+	if (handle < 0)
+		return handle;
+	r = store->ops->fstat(store, handle, &st);
+	if (r == 0)
+		r = xtsfs_node_get(volume, &st, NULL, NULL, &node);
+	if (r < 0) {
+		store->ops->close(store, handle);
+		return r;
+	}
+	/* The descriptor is all there is of it. */
+	r = xtsfs_fd_adopt(volume, node, handle, XTSFS_ACCESS_WRITE, &fd);
+	if (r == 0) {
+		xtsfs_fd_keep(volume, node);
+		xtsfs_fd_put(volume, fd);
+		r = xtsfs_node_stat(volume, node, &st, ret_stat);
+	}
+	if (r < 0) {
+		xtsfs_node_unref(volume, node, 1);
+		return r;
+	}
+	*ret_node = node;
+	return 0;
+}
+
 int xtsfs_mknod(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name, mode_t mode, dev_t rdev,
 		const struct xtsfs_cred *cred, struct xtsfs_node **ret_node, struct stat *ret_stat)
 {
@@ -212,15 +253,17 @@ int xtsfs_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsf
 
 	if (r < 0)
 		return r;
+	/* Without a name: made by xtsfs_tmpfile(), or unlinked. The store knows which, and that what is unlinked stays
+	 * so. */
 	r = xtsfs_at_get(volume, node, &at);
-	if (r == 0 && !at.name)
-		r = -ENOENT; /* unlinked: it stays so */
-	else if (r == 0)
+	if (r == 0)
 		r = xtsfs_names_place(volume, place.fd->handle, &place.backing);
 	if (r == 0)
 		r = volume->store->ops->link(volume->store, at.handle, at.name, place.fd->handle, place.backing.entry);
 	if (r == 0)
 		r = result_of_new(&place, node, &same, ret_stat);
+	if (r == 0 && !at.name && same == node)
+		xtsfs_fd_unkeep(volume, node);
 	place_end(&place, r);
 	xtsfs_at_put(volume, &at);
 	if (r < 0)

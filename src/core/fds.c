@@ -259,6 +259,15 @@ void xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node)
 	xtsfs_fd_put(volume, fd);
 }
 
+void xtsfs_fd_unkeep(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	pthread_mutex_lock(&volume->fd_mutex);
+	if (node->keep_fd && node->fd && node->fd->users == 0)
+		lru_add(volume, node->fd);
+	node->keep_fd = false;
+	pthread_mutex_unlock(&volume->fd_mutex);
+}
+
 void xtsfs_fd_forget(struct xtsfs_volume *volume, struct xtsfs_node *node)
 {
 	struct xtsfs_fd *fd;

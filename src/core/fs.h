@@ -49,6 +49,10 @@ xtsfs_must_check int xtsfs_dir_lookup(struct xtsfs_dir *dir, struct xtsfs_node *
 xtsfs_must_check int xtsfs_create(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name, mode_t mode,
 				  bool exclusive, const struct xtsfs_cred *cred, struct xtsfs_node **ret_node,
 				  struct stat *ret_stat);
+/** A file without a name in @dir, as O_TMPFILE makes it: gone with its last reference, unless @linkable and
+ * xtsfs_link() gives it a name before. -EOPNOTSUPP where the backing filesystem has no such thing. */
+xtsfs_must_check int xtsfs_tmpfile(struct xtsfs_volume *volume, struct xtsfs_node *dir, mode_t mode, bool linkable,
+				   const struct xtsfs_cred *cred, struct xtsfs_node **ret_node, struct stat *ret_stat);
 xtsfs_must_check int xtsfs_mknod(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name, mode_t mode,
 				 dev_t rdev, const struct xtsfs_cred *cred, struct xtsfs_node **ret_node,
 				 struct stat *ret_stat);

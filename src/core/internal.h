@@ -135,6 +135,8 @@ xtsfs_must_check int xtsfs_fd_adopt(struct xtsfs_volume *volume, struct xtsfs_no
 				    enum xtsfs_access access, struct xtsfs_fd **ret_fd);
 /** Before the last name goes: hold a descriptor until the node is freed, as long as one can be had. */
 void xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node);
+/** An object that had none got a name; the caller has a lease of its descriptor. */
+void xtsfs_fd_unkeep(struct xtsfs_volume *volume, struct xtsfs_node *node);
 /** The node is being freed. */
 void xtsfs_fd_forget(struct xtsfs_volume *volume, struct xtsfs_node *node);
 

@@ -18,14 +18,11 @@ static void fill(struct fuse_file_info *fi)
 	fi->keep_cache = 1;
 }
 
-void xtsfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+/* A file was made (@r 0) or not: open it and answer. */
+static void reply_made(fuse_req_t req, int r, struct xtsfs_node *node, const struct stat *st, struct fuse_file_info *fi)
 {
 	struct xtsfs_volume *volume = xtsfs_req_volume(req);
-	struct xtsfs_cred cred = xtsfs_req_cred(req);
 	struct fuse_entry_param entry;
-	struct xtsfs_node *node;
-	struct stat st;
-	int r = xtsfs_create(volume, xtsfs_req_node(req, parent), name, mode, fi->flags & O_EXCL, &cred, &node, &st);
 
 	if (r == 0) {
 		r = xtsfs_open(volume, node, for_write(fi));
@@ -37,12 +34,36 @@ void xtsfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 		return;
 	}
 	fill(fi);
-	entry = xtsfs_entry(volume, node, &st);
+	entry = xtsfs_entry(volume, node, st);
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
 		xtsfs_release(volume, node);
 		xtsfs_forget(volume, node, 1);
 	}
 }
+
+void xtsfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct xtsfs_cred cred = xtsfs_req_cred(req);
+	struct xtsfs_node *node = NULL;
+	struct stat st;
+	int r = xtsfs_create(xtsfs_req_volume(req), xtsfs_req_node(req, parent), name, mode, fi->flags & O_EXCL, &cred,
+			     &node, &st);
+
+	reply_made(req, r, node, &st, fi);
+}
+
+#if XTSFS_HAVE_FUSE_TMPFILE
+void xtsfs_op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	struct xtsfs_cred cred = xtsfs_req_cred(req);
+	struct xtsfs_node *node = NULL;
+	struct stat st;
+	int r = xtsfs_tmpfile(xtsfs_req_volume(req), xtsfs_req_node(req, parent), mode, !(fi->flags & O_EXCL), &cred,
+			      &node, &st);
+
+	reply_made(req, r, node, &st, fi);
+}
+#endif
 
 void xtsfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {

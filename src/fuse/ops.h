@@ -68,6 +68,9 @@ void xtsfs_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fus
 
 /* ops-file.c */
 void xtsfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+#if XTSFS_HAVE_FUSE_TMPFILE
+void xtsfs_op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi);
+#endif
 void xtsfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void xtsfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void xtsfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t offset, struct fuse_file_info *fi);

@@ -25,21 +25,44 @@ struct xtsfs_session {
 	bool mounted, signals;
 };
 
+/* Newer libraries have 64 flags behind functions, and the field for the sake of older callers. */
+static void want(struct fuse_conn_info *conn, unsigned flag)
+{
+#if XTSFS_HAVE_FUSE_FEATURE_FLAGS
+	(void)fuse_set_feature_flag(conn, flag); /* false: the kernel does not have it */
+#else
+	if (conn->capable & flag)
+		conn->want |= flag;
+#endif
+}
+
+static void do_without(struct fuse_conn_info *conn, unsigned flag)
+{
+#if XTSFS_HAVE_FUSE_FEATURE_FLAGS
+	fuse_unset_feature_flag(conn, flag);
+#else
+	conn->want &= ~flag;
+#endif
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	static const unsigned wanted[] = {FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_POSIX_ACL,	       FUSE_CAP_DONT_MASK,
 					  FUSE_CAP_READDIRPLUS,	    FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS,
 					  FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_ASYNC_READ,       FUSE_CAP_ASYNC_DIO};
-	static const unsigned unwanted[] = {FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_SPLICE_READ,
-					    FUSE_CAP_SPLICE_WRITE,    FUSE_CAP_SPLICE_MOVE,
-					    FUSE_CAP_ATOMIC_O_TRUNC,  FUSE_CAP_HANDLE_KILLPRIV};
+	static const unsigned unwanted[] = {
+		FUSE_CAP_AUTO_INVAL_DATA,    FUSE_CAP_SPLICE_READ,    FUSE_CAP_SPLICE_WRITE,
+		FUSE_CAP_SPLICE_MOVE,	     FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_HANDLE_KILLPRIV,
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+		FUSE_CAP_HANDLE_KILLPRIV_V2,
+#endif
+	};
 
 	(void)userdata;
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		if (conn->capable & wanted[i])
-			conn->want |= wanted[i];
+		want(conn, wanted[i]);
 	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
-		conn->want &= ~unwanted[i];
+		do_without(conn, unwanted[i]);
 	conn->max_write = XTSFS_REPLY_BYTES;
 	conn->max_readahead = XTSFS_REPLY_BYTES;
 	conn->max_background = 64;
@@ -80,6 +103,9 @@ const struct fuse_lowlevel_ops xtsfs_fuse_ops = {
 	.removexattr = xtsfs_op_removexattr,
 	.fallocate = xtsfs_op_fallocate,
 	.lseek = xtsfs_op_lseek,
+#if XTSFS_HAVE_FUSE_TMPFILE
+	.tmpfile = xtsfs_op_tmpfile,
+#endif
 };
 
 /* "-o" and one option, with commas and backslashes of its value escaped as libfuse wants it. */

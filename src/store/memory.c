@@ -92,6 +92,8 @@ static int memory_open(struct xtsfs_store *store, int dir, const char *name, int
 	struct mem_inode *inode;
 	int r;
 
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		return -EOPNOTSUPP;
 	inode = resolve(memory, dir, name, &r);
 	if (inode && (flags & O_CREAT) && (flags & O_EXCL))
 		return -EEXIST;
@@ -349,8 +351,11 @@ static int memory_link(struct xtsfs_store *store, int old_dir, const char *old_n
 	xtsfs_guard_mutex(&memory->mutex);
 	struct mem_call call = {.kind = MEM_LINK};
 	int r;
-	const struct mem_inode *inode = resolve(memory, old_dir, old_name, &r);
+	const struct mem_inode *inode;
 
+	if (!old_name)
+		return -ENOENT; /* no O_TMPFILE here: what has no name has lost it */
+	inode = resolve(memory, old_dir, old_name, &r);
 	if (!inode)
 		return r;
 	call.b = inode->ino;

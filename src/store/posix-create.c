@@ -94,7 +94,7 @@ int xtsfs_posix_open(struct xtsfs_store *store, int dir, const char *name, int f
 
 	(void)store;
 	flags |= O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
-	if (!(flags & O_CREAT)) {
+	if (!(flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE) {
 		r = openat(dir, name, flags);
 		return r < 0 ? -errno : r;
 	}

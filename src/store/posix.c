@@ -140,6 +140,9 @@ static int posix_statfs(struct xtsfs_store *store, struct statvfs *ret_statvfs)
 static int posix_link(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir, const char *new_name)
 {
 	(void)store;
+	/* AT_EMPTY_PATH would do without /proc, but wants a capability. */
+	if (!old_name)
+		return linkat(AT_FDCWD, proc_path(old_dir).text, new_dir, new_name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 	return linkat(old_dir, old_name, new_dir, new_name, 0) < 0 ? -errno : 0;
 }
 

@@ -37,8 +37,8 @@ struct xtsfs_store_ops {
 	const char *name;
 	void (*free)(struct xtsfs_store *store);
 
-	/** O_CLOEXEC and O_NOFOLLOW are added. @cred: as in mknod, used with O_CREAT; NULL as the daemon. Returns a
-	 * handle. */
+	/** O_CLOEXEC and O_NOFOLLOW are added. @cred: as in mknod, used with O_CREAT and O_TMPFILE (@name "." then, and
+	 * -EOPNOTSUPP where there is no such thing); NULL as the daemon. Returns a handle. */
 	int (*open)(struct xtsfs_store *store, int dir, const char *name, int flags, mode_t mode,
 		    const struct xtsfs_cred *cred);
 	void (*close)(struct xtsfs_store *store, int handle);
@@ -63,6 +63,7 @@ struct xtsfs_store_ops {
 		     const struct xtsfs_cred *cred);
 	int (*symlink)(struct xtsfs_store *store, const char *target, int dir, const char *name,
 		       const struct xtsfs_cred *cred);
+	/** @old_name NULL: of the handle itself, which was opened with O_TMPFILE; -ENOENT if it was not. */
 	int (*link)(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir, const char *new_name);
 	int (*rename)(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir, const char *new_name,
 		      unsigned flags);
