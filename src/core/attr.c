@@ -189,11 +189,26 @@ int xtsfs_open(struct xtsfs_volume *volume, struct xtsfs_node *node, bool for_wr
 		pthread_rwlock_unlock(&io.file->lock);
 		r = xtsfs_file_attach(volume, node, &file);
 	}
+	if (r == 0 && for_write) {
+		xtsfs_guard_mutex(&volume->file_mutex);
+		file->writers++;
+	}
 	xtsfs_io_end(&io);
 	return r;
 }
 
-void xtsfs_release(struct xtsfs_volume *volume, struct xtsfs_node *node)
+void xtsfs_release(struct xtsfs_volume *volume, struct xtsfs_node *node, bool for_write)
 {
+	if (for_write) {
+		xtsfs_guard_mutex(&volume->file_mutex);
+		node->file->writers--;
+	}
 	xtsfs_file_detach(volume, node->file);
+}
+
+bool xtsfs_has_writers(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	xtsfs_guard_mutex(&volume->file_mutex);
+
+	return S_ISREG(node->type) && node->file && node->file->writers > 0;
 }

@@ -24,6 +24,7 @@
 struct xtsfs_file {
 	struct xtsfs_node *node; /* referenced while users > 0 */
 	unsigned users;		 /* volume.file_mutex */
+	unsigned writers;	 /* volume.file_mutex: opens that may write, among the users */
 
 	pthread_rwlock_t lock;			/* rank 2 */
 	pthread_rwlock_t stripe[XTSFS_STRIPES]; /* rank 3: group mod XTSFS_STRIPES */

@@ -100,7 +100,10 @@ xtsfs_must_check int xtsfs_removexattr(struct xtsfs_volume *volume, struct xtsfs
 /** A file is "open" from open to release; its state stays in memory and its older sector versions acceptable until
  * then. Fails for a file that is refused. */
 xtsfs_must_check int xtsfs_open(struct xtsfs_volume *volume, struct xtsfs_node *node, bool for_write);
-void xtsfs_release(struct xtsfs_volume *volume, struct xtsfs_node *node);
+/** @for_write: as it was opened. */
+void xtsfs_release(struct xtsfs_volume *volume, struct xtsfs_node *node, bool for_write);
+/** Is a regular file open for writing? What was written then may not have arrived here yet. */
+bool xtsfs_has_writers(struct xtsfs_volume *volume, struct xtsfs_node *node);
 /** Fewer only at the end of the file. */
 xtsfs_must_check ssize_t xtsfs_read(struct xtsfs_volume *volume, struct xtsfs_node *node, void *ret_data, size_t bytes,
 				    uint64_t offset);

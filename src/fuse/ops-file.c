@@ -36,7 +36,7 @@ static void reply_made(fuse_req_t req, int r, struct xtsfs_node *node, const str
 	fill(fi);
 	entry = xtsfs_entry(volume, node, st);
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
-		xtsfs_release(volume, node);
+		xtsfs_release(volume, node, for_write(fi));
 		xtsfs_forget(volume, node, 1);
 	}
 }
@@ -77,13 +77,12 @@ void xtsfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	fill(fi);
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		xtsfs_release(volume, node);
+		xtsfs_release(volume, node, for_write(fi));
 }
 
 void xtsfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)fi;
-	xtsfs_release(xtsfs_req_volume(req), xtsfs_req_node(req, ino));
+	xtsfs_release(xtsfs_req_volume(req), xtsfs_req_node(req, ino), for_write(fi));
 	fuse_reply_err(req, 0);
 }
 
@@ -133,15 +132,4 @@ void xtsfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, 
 	(void)fi;
 	xtsfs_reply_status(req, xtsfs_fallocate(xtsfs_req_volume(req), xtsfs_req_node(req, ino), mode, (uint64_t)offset,
 						(uint64_t)bytes));
-}
-
-void xtsfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
-{
-	int64_t at = xtsfs_seek(xtsfs_req_volume(req), xtsfs_req_node(req, ino), (uint64_t)offset, whence);
-
-	(void)fi;
-	if (at < 0)
-		xtsfs_reply_status(req, (int)at);
-	else
-		fuse_reply_lseek(req, at);
 }

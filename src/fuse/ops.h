@@ -19,9 +19,24 @@
 
 extern const struct fuse_lowlevel_ops xtsfs_fuse_ops;
 
-static inline struct xtsfs_volume *xtsfs_req_volume(fuse_req_t req)
+struct xtsfs_seeker;
+
+/* What a request finds behind itself. */
+struct xtsfs_mount {
+	struct xtsfs_volume *volume;
+	struct xtsfs_seeker *seeker; /* NULL if the kernel's cache cannot be made to write itself out (seek.c) */
+	bool has_cache;		     /* the kernel keeps what is written before it sends it */
+	bool writes_once;	     /* and its pages tell whether they are being written: a notification waits for that */
+};
+
+static inline struct xtsfs_mount *xtsfs_req_mount(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
+}
+
+static inline struct xtsfs_volume *xtsfs_req_volume(fuse_req_t req)
+{
+	return xtsfs_req_mount(req)->volume;
 }
 
 static inline struct xtsfs_node *xtsfs_req_node(fuse_req_t req, fuse_ino_t ino)
@@ -78,6 +93,8 @@ void xtsfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t byt
 		    struct fuse_file_info *fi);
 void xtsfs_op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
 void xtsfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t bytes, struct fuse_file_info *fi);
+
+/* seek.c */
 void xtsfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
 
 /* ops-attr.c */

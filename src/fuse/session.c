@@ -13,7 +13,9 @@
  */
 #include "fuse/session.h"
 
+#include "base/log.h"
 #include "fuse/ops.h"
+#include "fuse/seek.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -22,7 +24,8 @@
 
 struct xtsfs_session {
 	struct fuse_session *se;
-	bool mounted, signals;
+	struct xtsfs_mount mount;
+	bool read_only, mounted, signals;
 };
 
 /* Newer libraries have 64 flags behind functions, and the field for the sake of older callers. */
@@ -58,7 +61,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 #endif
 	};
 
-	(void)userdata;
+	struct xtsfs_mount *mount = userdata;
+
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		want(conn, wanted[i]);
 	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
@@ -68,6 +72,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
 	conn->time_gran = 1;
+	mount->has_cache = conn->want & FUSE_CAP_WRITEBACK_CACHE;
+	mount->writes_once = conn->proto_major > 7 || (conn->proto_major == 7 && conn->proto_minor >= 44);
 }
 
 const struct fuse_lowlevel_ops xtsfs_fuse_ops = {
@@ -155,7 +161,9 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 	int r = session ? make_args(options, &args) : -ENOMEM;
 
 	if (r == 0) {
-		session->se = fuse_session_new(&args, &xtsfs_fuse_ops, sizeof(xtsfs_fuse_ops), volume);
+		session->mount.volume = volume;
+		session->read_only = options->read_only;
+		session->se = fuse_session_new(&args, &xtsfs_fuse_ops, sizeof(xtsfs_fuse_ops), &session->mount);
 		r = session->se ? 0 : -EIO;
 	}
 	if (r == 0) {
@@ -184,11 +192,17 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 
 	if (!config)
 		return -ENOMEM;
+	r = session->read_only ? 0 : xtsfs_seeker_start(session->se, &session->mount.seeker);
+	if (r < 0)
+		xtsfs_warning("no thread for finding holes in files that are being written: %s, telling of none there",
+			      xtsfs_strerror(r));
 	fuse_loop_cfg_set_clone_fd(config, 0);
 	fuse_loop_cfg_set_max_threads(config, threads);
 	fuse_loop_cfg_set_idle_threads(config, threads);
 	r = fuse_session_loop_mt(session->se, config);
 	fuse_loop_cfg_destroy(config);
+	xtsfs_seeker_end(session->mount.seeker);
+	session->mount.seeker = NULL;
 	return r < 0 ? r : 0; /* a positive value is the signal that ended it */
 }
 

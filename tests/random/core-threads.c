@@ -169,12 +169,14 @@ static void reopen(uint64_t *rng)
 {
 	struct xtsfs_node *node;
 	struct stat st;
+	bool for_write = next(rng) % 2;
 	int r;
 
 	node = core_node(&core, next(rng) % 2 ? "shared0" : "shared1", &st, &r);
-	assert(r == 0 && xtsfs_open(core.volume, node, next(rng) % 2) == 0);
+	assert(r == 0 && xtsfs_open(core.volume, node, for_write) == 0);
 	assert(xtsfs_getattr(core.volume, node, &st) == 0);
-	xtsfs_release(core.volume, node);
+	assert(!for_write || xtsfs_has_writers(core.volume, node));
+	xtsfs_release(core.volume, node, for_write);
 	core_forget(&core, node);
 }
 

@@ -149,7 +149,7 @@ static void node_done(struct run *run, unsigned file, struct xtsfs_node *node)
 static void release(struct run *run, unsigned file)
 {
 	if (run->files[file].node) {
-		xtsfs_release(run->core.volume, run->files[file].node);
+		xtsfs_release(run->core.volume, run->files[file].node, run->files[file].for_write);
 		core_forget(&run->core, run->files[file].node);
 		run->files[file].node = NULL;
 	}
@@ -321,7 +321,8 @@ static int do_open(struct run *run, const struct op *op)
 	}
 	model->node = core_node(&run->core, run_path(op->file), NULL, &r);
 	if (r == 0) {
-		r = xtsfs_open(run->core.volume, model->node, op->seed % 2);
+		model->for_write = op->seed % 2;
+		r = xtsfs_open(run->core.volume, model->node, model->for_write);
 		if (r < 0) {
 			core_forget(&run->core, model->node);
 			model->node = NULL;

@@ -41,6 +41,7 @@ struct model_file {
 	uint8_t *data;
 	uint64_t bytes;
 	struct xtsfs_node *node; /* while it is open */
+	bool for_write;		 /* how it was opened */
 };
 
 struct run {

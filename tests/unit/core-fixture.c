@@ -291,7 +291,7 @@ ssize_t core_try_read(struct core *core, const char *path, uint8_t **ret_data)
 		*ret_data = malloc((size_t)st.st_size + 2);
 		assert(*ret_data);
 		n = r < 0 ? r : xtsfs_read(core->volume, node, *ret_data, (size_t)st.st_size + 1, 0);
-		xtsfs_release(core->volume, node);
+		xtsfs_release(core->volume, node, false);
 	} else {
 		n = r;
 	}

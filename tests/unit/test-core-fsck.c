@@ -165,7 +165,7 @@ static void write_file(struct xtsfs_volume *volume, struct xtsfs_node *dir, cons
 	assert_int_equal(xtsfs_create(volume, dir, name, 0600, true, NULL, &node, &st), 0);
 	assert_int_equal(xtsfs_open(volume, node, true), 0);
 	assert_int_equal(xtsfs_write(volume, node, data, bytes, 0), (ssize_t)bytes);
-	xtsfs_release(volume, node);
+	xtsfs_release(volume, node, true);
 	xtsfs_forget(volume, node, 1);
 	free(data);
 }

@@ -80,7 +80,12 @@ static void one(enum way way)
 		assert_int_equal(core_try_unlink(&core, "a"), 0);
 	use_others(&core);
 	check_in_use(&core, node);
-	xtsfs_release(core.volume, node);
+	assert_true(xtsfs_has_writers(core.volume, node));
+	assert_int_equal(xtsfs_open(core.volume, node, false), 0);
+	xtsfs_release(core.volume, node, true);
+	assert_false(xtsfs_has_writers(core.volume, node));
+	xtsfs_release(core.volume, node, false);
+	assert_false(xtsfs_has_writers(core.volume, node));
 	core_forget(&core, node);
 	if (way == OTHER_NAME_UNKNOWN)
 		assert_int_equal(core_size(&core, "b"), 9000);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread that answers SEEK_DATA and SEEK_HOLE of files that are being written.
+ *
+ * Layer:   fuse, internal.
+ * Threads: the main thread starts and ends it. It takes no lock of the core while it waits for the kernel.
+ */
+#ifndef XTSFS_FUSE_SEEK_H
+#define XTSFS_FUSE_SEEK_H
+
+#include "fuse/ops.h"
+
+/** After going into the background, before the loop. The session is borrowed. -errno. */
+xtsfs_must_check int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker);
+/**
+ * After the loop, when nobody else reads requests: answers what is still queued, and serves the mount until the thread
+ * has got the answer it may be waiting for; then joins it. NULL is fine.
+ */
+void xtsfs_seeker_end(struct xtsfs_seeker *seeker);
+
+#endif
