@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done at one point: the disk as it is then, its filesystem mounted, the volume opened and compared with the
+promises, checked by fsck, repaired, checked and compared again."""
+import collections
+import ctypes
+import json
+import os
+import time
+
+import blocklog
+import rig
+from check import Checker, Finding
+
+Result = collections.namedtuple('Result', 'number promises broken unsynced reported seconds')
+# broken: findings; unsynced: how many things never synced were unreadable; reported: how many of them by fsck
+MOUNT_OPTIONS = {'ext4': 'noatime', 'xfs': 'noatime,nouuid', 'btrfs': 'noatime'}
+
+
+class Bench:
+    """Where one worker works: an image on a loop device, and mount points."""
+
+    def __init__(self, work, options, recording):
+        self.options, self.recording = options, recording
+        self.subject = rig.SUBJECTS[options.subject](options)
+        self.backing, self.where = os.path.join(work, 'backing'), os.path.join(work, 'mnt')
+        for path in (work, self.backing, self.where):
+            os.mkdir(path)
+        self.log_fd = os.open(recording.log, os.O_RDONLY | os.O_CLOEXEC)
+        self.disk = blocklog.Disk(self.log_fd, recording.entries, os.path.join(work, 'base'), recording.size)
+        self.image_fd = os.open(os.path.join(work, 'image'), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        os.ftruncate(self.image_fd, recording.size)
+        self.device = rig.loop_of(os.path.join(work, 'image'))
+
+    def close(self):
+        rig.call('losetup', '-d', self.device)
+
+    def _mount(self):
+        if rig.LIBC.mount(self.device.encode(), self.backing.encode(), self.options.fs.encode(), 1024,
+                          MOUNT_OPTIONS[self.options.fs].replace('noatime,', '').replace('noatime', '').encode() or None):
+            raise rig.Failed(f'{self.options.fs} cannot be mounted: {os.strerror(ctypes.get_errno())}')
+
+    def _compare(self, point, read_only):
+        model = self.recording.model
+        secrets, _sure = model.secrets.allowed(model.secret_syncs, point.count, initial=('one',))
+        secrets = list(dict.fromkeys(name for names in reversed(secrets) for name in names))
+        try:
+            root = self.subject.start(self.backing, self.where, read_only, secrets)
+        except rig.Failed as e:
+            return [Finding('volume', '/', f'cannot be mounted: {e}')], 1
+        try:
+            checker = Checker(model, point.count, root)
+            findings = checker.run()
+        finally:
+            self.subject.stop()
+        return findings, checker.promises
+
+    def run(self, point):
+        begun = time.monotonic()
+        self.disk.image(point, self.image_fd)
+        try:
+            self._mount()
+        except rig.Failed as e:
+            return Result(point.number, 0, [Finding('backing', '/', str(e))], 0, 0, time.monotonic() - begun)
+        try:
+            findings, promises = self._compare(point, read_only=True)
+            broken = [f for f in findings if f.kind != 'unsynced']
+            unsynced = [f for f in findings if f.kind == 'unsynced']
+            reported = 0
+            if self.subject.has_fsck and not any(f.kind == 'volume' for f in findings):
+                reported = self._fsck(point, findings, broken, unsynced)
+        finally:
+            rig.umount(self.backing)
+        return Result(point.number, promises, broken, len(unsynced), reported, time.monotonic() - begun)
+
+    # fsck.
+
+    def _ctl_fsck(self, *arguments):
+        done = self.subject.ctl('fsck', '--json', '--threads', '1', *arguments, '--passfile',
+                                self.options.secret(self.subject.secret_used), self.subject.files(self.backing))
+        try:
+            told = json.loads(done.stdout)['findings']
+            if self.options.verbose:
+                print(f'  fsck {" ".join(arguments)}: exit {done.returncode}')
+                for item in told:
+                    print('   ', item['severity'], item['path'], item['code'], item['detail'], '|', item['outcome'],
+                          item['action'])
+            return done.returncode, told
+        except (ValueError, KeyError):
+            raise rig.Failed(f'fsck: exit {done.returncode}: {done.stderr.decode().strip()}') from None
+
+    def _fsck(self, point, findings, broken, unsynced):
+        try:
+            return self._fsck_steps(point, findings, broken, unsynced)
+        except rig.Failed as e:
+            broken.append(Finding('fsck', '/', str(e)))
+            return 0
+
+    def _fsck_steps(self, point, findings, broken, unsynced):
+        unreadable = {'/' + f.path.lstrip('/') for f in findings}
+        status, told = self._ctl_fsck()
+        if status & ~5:
+            broken.append(Finding('fsck', '/', f'exit {status}'))
+        for item in told:
+            path = '/' + item['path'].lstrip('/')
+            if item['severity'] == 'error' and not any(path == u or u == '/' for u in unreadable):
+                broken.append(Finding('fsck', path, f'{item["code"]}: {item["detail"]}'))
+        reported = sum(any('/' + i['path'].lstrip('/') == '/' + u.path.lstrip('/') for i in told) for u in unsynced)
+        status, told = self._ctl_fsck('--repair')
+        if status & 4:
+            status, told = self._ctl_fsck('--repair', '--zero')
+        status, told = self._ctl_fsck()
+        if status:
+            broken.append(Finding('fsck', '/', f'exit {status} after repair: '
+                                  + '; '.join(f'{i["path"]}: {i["code"]}' for i in told[:3])))
+        again, _promises = self._compare(point, read_only=False)
+        known = {(f.path) for f in findings}
+        for found in again:
+            if found.kind == 'unsynced':
+                broken.append(Finding('fsck', found.path, f'still unreadable after repair: {found.what}'))
+            elif found.path not in known:
+                broken.append(Finding('repair', found.path, f'by repair: {found.kind}: {found.what}'))
+        return reported
