@@ -33,6 +33,7 @@ class Driver:
         self.lock = threading.Lock()
         self.clock = 0
         self.held = {}
+        self.shaking = True
         self.calls = 0
 
     # Time.
@@ -317,7 +318,7 @@ class Driver:
             os.close(fd)
 
     def _shake(self, name):
-        if threading.current_thread() is not threading.main_thread():
+        if not self.shaking or threading.current_thread() is not threading.main_thread():
             return
         chance = self.quiet.random()
         try:
@@ -326,7 +327,7 @@ class Driver:
             if chance < 0.10 or 0.12 <= chance < 0.20:
                 self._write_back_some()
             elif 0.20 <= chance < 0.24:
-                self._commit()
+                self.commit()
         except OSError:
             pass  # the file has just gone
 
@@ -345,7 +346,7 @@ class Driver:
             first = self.quiet.randrange(pages)
             self._write_back(path, first * PAGE, self.quiet.randint(1, 4) * PAGE)
 
-    def _commit(self):
+    def commit(self):
         """What another program's fsync does: the journal is committed, our data is not written."""
         fd = os.open(self.other, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:

@@ -52,7 +52,14 @@ class Bench:
             findings = checker.run()
         finally:
             self.subject.stop()
+            self._show_log()
         return findings, checker.promises
+
+    def _show_log(self):
+        if self.options.verbose and os.path.exists(self.where + '.log'):
+            with open(self.where + '.log', encoding='utf-8', errors='replace') as f:
+                print(''.join('    ' + line for line in f), end='')
+            os.truncate(self.where + '.log', 0)
 
     def run(self, point):
         begun = time.monotonic()

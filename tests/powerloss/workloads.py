@@ -383,3 +383,25 @@ def syncfs(d):
 WORKLOADS = {f.__name__.replace('_', '-'): f for f in (
     new, overwrite, overwrite_held, append, truncate, holes, replace, directories, long_names, attributes, database, maildir,
     sync_writes, two_threads, syncfs)}
+
+
+CALLS = ('create', 'write', 'append', 'truncate', 'punch', 'zero_range', 'fsync', 'fdatasync', 'fsync_dir', 'syncfs', 'mkdir',
+         'symlink', 'link', 'unlink', 'rmdir', 'rename', 'exchange', 'chmod', 'hold', 'release', 'commit')
+
+
+def script(text):
+    """Calls one by one: "create f; write f 0 5000; fsync f; commit". Data is random; commit is another program's fsync."""
+    calls = []
+    for words in (part.split() for part in text.split(';')):
+        if words and words[0] not in CALLS:
+            raise ValueError(f'no call {words[0]}; there are {" ".join(CALLS)}')
+        if words:
+            calls.append((words[0], [int(w) if w.isdigit() else w for w in words[1:]]))
+
+    def run(d):
+        d.shaking = False
+        for name, arguments in calls:
+            if name in ('write', 'append'):
+                arguments = arguments[:-1] + [d.data(arguments[-1])]
+            getattr(d, name)(*arguments)
+    return run
