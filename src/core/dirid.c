@@ -130,25 +130,29 @@ int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir, uint8_t
 	return 0;
 }
 
-void xtsfs_dirid_pending(struct xtsfs_volume *volume, struct xtsfs_node *dir)
+/* False if there is no room. The reference is the list's. */
+static bool list_pending(struct xtsfs_volume *volume, struct xtsfs_node *dir)
 {
-	bool full = false;
+	xtsfs_guard_mutex(&volume->pending_mutex);
 
-	xtsfs_node_ref(volume, dir);
-	pthread_mutex_lock(&volume->pending_mutex);
 	if (!volume->pending)
 		volume->pending = calloc(PENDING_MAX, sizeof(*volume->pending));
-	if (volume->pending && volume->pending_count < PENDING_MAX)
-		volume->pending[volume->pending_count++] = dir;
-	else
-		full = true;
-	pthread_mutex_unlock(&volume->pending_mutex);
-	if (full) {
-		/* Make everything durable now and start a new list; if that fails the next sync says so again. */
-		if (xtsfs_dirid_flush(volume) == 0)
-			(void)volume->store->ops->syncfs(volume->store);
-		xtsfs_node_unref(volume, dir, 1);
-	}
+	if (!volume->pending || volume->pending_count == PENDING_MAX)
+		return false;
+	volume->pending[volume->pending_count++] = dir;
+	return true;
+}
+
+void xtsfs_dirid_pending(struct xtsfs_volume *volume, struct xtsfs_node *dir)
+{
+	xtsfs_node_ref(volume, dir);
+	if (list_pending(volume, dir))
+		return;
+	/* Make everything durable now and start a new list; if that fails the next sync says so again. */
+	if (xtsfs_dirid_flush(volume) == 0 && list_pending(volume, dir))
+		return;
+	(void)volume->store->ops->syncfs(volume->store);
+	xtsfs_node_unref(volume, dir, 1);
 }
 
 static int flush_one(struct xtsfs_volume *volume, struct xtsfs_node *dir)
@@ -199,12 +203,17 @@ void xtsfs_dirid_not_pending(struct xtsfs_volume *volume, struct xtsfs_node *dir
 		xtsfs_node_unref(volume, dir, 1);
 }
 
+/*
+ * One at a time: a directory that another sync has taken off the list is durable only when that sync has ended, and
+ * whoever comes meanwhile must not be answered before.
+ */
 int xtsfs_dirid_flush(struct xtsfs_volume *volume)
 {
 	struct xtsfs_node **list;
 	size_t count;
 	int r = 0;
 
+	xtsfs_guard_mutex(&volume->flush_mutex);
 	pthread_mutex_lock(&volume->pending_mutex);
 	list = volume->pending;
 	count = volume->pending_count;
@@ -216,11 +225,11 @@ int xtsfs_dirid_flush(struct xtsfs_volume *volume)
 	for (size_t i = 0; i < count; i++) {
 		int one = count > 32 ? r : flush_one(volume, list[i]);
 
-		if (one < 0) {
-			xtsfs_dirid_pending(volume, list[i]);
+		if (one < 0)
 			r = one;
-		}
-		xtsfs_node_unref(volume, list[i], 1);
+		/* Without room for it the error is all that can be told. */
+		if (one == 0 || !list_pending(volume, list[i]))
+			xtsfs_node_unref(volume, list[i], 1);
 	}
 	free(list);
 	return r;

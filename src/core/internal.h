@@ -4,6 +4,7 @@
  *
  * Layer:   core.
  * Locks, in the order in which they may be taken (docs/concurrency.md):
+ *   - volume.flush_mutex  the ids of new directories are being made durable; no other lock is held when it is taken
  *   1 volume.dir_mutex[]  one stripe for each directory that is changed, ascending
  *   - volume.names_lock   exclusively while a name moves or goes (the backing call and the node's links together),
  * shared while an object is reached through a name. Its holder may wait for 2 and the other way round: sound because
@@ -80,6 +81,7 @@ struct xtsfs_volume {
 	struct xtsfs_fd *lru_newest, *lru_oldest; /* unused descriptors that may be closed */
 	unsigned fd_count, fd_max;
 
+	pthread_mutex_t flush_mutex; /* one sync at a time makes the list below durable (dirid.c) */
 	pthread_mutex_t
 		pending_mutex; /* guards the list of directories whose dirid is not known to be durable (dirid.c) */
 	struct xtsfs_node **pending;

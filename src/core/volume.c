@@ -207,6 +207,7 @@ static void free_volume(struct xtsfs_volume *volume)
 	pthread_mutex_destroy(&volume->table_mutex);
 	pthread_mutex_destroy(&volume->fd_mutex);
 	pthread_mutex_destroy(&volume->pending_mutex);
+	pthread_mutex_destroy(&volume->flush_mutex);
 	free(volume);
 }
 
@@ -275,6 +276,7 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	pthread_mutex_init(&volume->table_mutex, NULL);
 	pthread_mutex_init(&volume->fd_mutex, NULL);
 	pthread_mutex_init(&volume->pending_mutex, NULL);
+	pthread_mutex_init(&volume->flush_mutex, NULL);
 
 	r = open_volume(volume, config, volume_key, params, ret_problem, problem_bytes);
 	if (r < 0) {
