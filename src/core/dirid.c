@@ -7,6 +7,10 @@
  * is already durable. Syncing each one at mkdir would make unpacking a tree wait for the disk thousands of times.
  * Instead new directories are listed as pending, and every fsync, of whatever file or directory, first makes the
  * pending dirids durable. A long list is answered by one syncfs.
+ *
+ * What nobody syncs may become durable all the same, by another program's fsync or in the course of time, and a journal
+ * commits names before it waits for a file's data. So the dirid's page is handed to the disk, without waiting for the
+ * disk's cache, before its directory gets its name: journals that order data before names then have both or neither.
  */
 #include "core/internal.h"
 
@@ -70,6 +74,8 @@ int xtsfs_dirid_write(struct xtsfs_store *store, struct xtsfs_mac *meta_mac, int
 	if (handle < 0)
 		return handle;
 	r = xtsfs_store_pwrite(store, handle, &dirid, sizeof(dirid), 0);
+	if (r == 0)
+		r = store->ops->writeout(store, handle);
 	store->ops->close(store, handle);
 	if (r < 0)
 		(void)store->ops->unlink(store, dir, XTSFS_NAME_DIRID, 0);

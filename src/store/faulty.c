@@ -106,6 +106,11 @@ static int faulty_sync(struct xtsfs_store *store, int handle, bool data_only)
 	FORWARD(XTSFS_FAULT_SYNC, INNER->ops->sync(INNER, handle, data_only));
 }
 
+static int faulty_writeout(struct xtsfs_store *store, int handle)
+{
+	FORWARD(XTSFS_FAULT_SYNC, INNER->ops->writeout(INNER, handle));
+}
+
 static int faulty_syncfs(struct xtsfs_store *store)
 {
 	FORWARD(XTSFS_FAULT_SYNC, INNER->ops->syncfs(INNER));
@@ -229,6 +234,7 @@ static const struct xtsfs_store_ops faulty_ops = {
 	.seek = faulty_seek,
 	.sync = faulty_sync,
 	.syncfs = faulty_syncfs,
+	.writeout = faulty_writeout,
 	.flock = faulty_flock,
 	.stat = faulty_stat,
 	.fstat = faulty_fstat,

@@ -249,6 +249,11 @@ static int memory_syncfs(struct xtsfs_store *store)
 	return 0;
 }
 
+static int memory_writeout(struct xtsfs_store *store, int handle)
+{
+	return inode_of(memory_of(store), handle) ? 0 : -EBADF;
+}
+
 static int memory_flock(struct xtsfs_store *store, int handle, int operation)
 {
 	struct memory *memory = memory_of(store);
@@ -518,6 +523,7 @@ const struct xtsfs_store_ops xtsfs_memory_ops = {
 	.seek = memory_seek,
 	.sync = memory_sync,
 	.syncfs = memory_syncfs,
+	.writeout = memory_writeout,
 	.flock = memory_flock,
 	.stat = memory_stat,
 	.fstat = memory_fstat,

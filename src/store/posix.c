@@ -114,6 +114,16 @@ static int posix_syncfs(struct xtsfs_store *store)
 	return syncfs(store->root) < 0 ? -errno : 0;
 }
 
+/* Not every filesystem has it. */
+static int posix_writeout(struct xtsfs_store *store, int handle)
+{
+	(void)store;
+	if (sync_file_range(handle, 0, 0, SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) == 0 || errno == ENOSYS ||
+	    errno == EINVAL || errno == ESPIPE)
+		return 0;
+	return -errno;
+}
+
 static int posix_flock(struct xtsfs_store *store, int handle, int operation)
 {
 	(void)store;
@@ -291,6 +301,7 @@ static const struct xtsfs_store_ops posix_ops = {
 	.seek = posix_seek,
 	.sync = posix_sync,
 	.syncfs = posix_syncfs,
+	.writeout = posix_writeout,
 	.flock = posix_flock,
 	.stat = posix_stat,
 	.fstat = posix_fstat,

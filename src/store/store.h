@@ -50,6 +50,9 @@ struct xtsfs_store_ops {
 	int64_t (*seek)(struct xtsfs_store *store, int handle, uint64_t offset, int whence); /* SEEK_DATA, SEEK_HOLE */
 	int (*sync)(struct xtsfs_store *store, int handle, bool data_only);
 	int (*syncfs)(struct xtsfs_store *store);
+	/** Hands the file's pages to the disk, without a flush: nothing is durable after it. What it is for: a later
+	 * change of names, once that is durable, finds the data there too. May do nothing. */
+	int (*writeout)(struct xtsfs_store *store, int handle);
 	int (*flock)(struct xtsfs_store *store, int handle, int operation);
 
 	int (*stat)(struct xtsfs_store *store, int dir, const char *name, struct stat *ret_stat); /* never follows */

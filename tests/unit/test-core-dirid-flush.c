@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A sync that comes while another makes the ids of new directories durable is not answered before that has ended. */
+/* A sync that comes while another makes the ids of new directories durable is not answered before that has ended; and
+ * the page of an id is handed to the disk before its directory has a name. */
 #undef NDEBUG
 #include "unit.h"
 
@@ -113,9 +114,54 @@ static void test_failure(void **state)
 	run(1);
 }
 
+static unsigned writeouts, writeouts_at_rename;
+
+static int count_writeout(struct xtsfs_store *store, int handle)
+{
+	struct stat st;
+
+	assert_int_equal(store->ops->fstat(store, handle, &st), 0);
+	assert_int_equal(st.st_size, sizeof(struct xtsfs_disk_dirid));
+	writeouts++;
+	return 0;
+}
+
+static int (*real_rename)(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir,
+			  const char *new_name, unsigned flags);
+
+static int look_at_rename(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir,
+			  const char *new_name, unsigned flags)
+{
+	writeouts_at_rename = writeouts;
+	return real_rename(store, old_dir, old_name, new_dir, new_name, flags);
+}
+
+static void test_page_before_name(void **state)
+{
+	struct xtsfs_store *store;
+
+	(void)state;
+	core_init(&core, XTSFS_INTEGRITY_AES_GMAC, 1);
+	assert_int_equal(xtsfs_store_memory_new(&store), 0);
+	core_format(&core, store);
+	core_open(&core);
+	ops = *store->ops;
+	real_rename = ops.rename;
+	ops.rename = look_at_rename;
+	ops.writeout = count_writeout;
+	store->ops = &ops;
+	writeouts = writeouts_at_rename = 0;
+	assert_int_equal(core_try_mkdir(&core, "d"), 0);
+	assert_int_equal(writeouts_at_rename, 1);
+	core_close(&core);
+	core_fini(&core);
+	xtsfs_store_free(store);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_waits), cmocka_unit_test(test_failure)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_waits), cmocka_unit_test(test_failure),
+					   cmocka_unit_test(test_page_before_name)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
