@@ -35,6 +35,7 @@ class Driver:
         self.held = {}
         self.shaking = True
         self.calls = 0
+        self.change_keys = self.after_unmount = None
 
     # Time.
 

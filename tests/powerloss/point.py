@@ -42,9 +42,11 @@ class Bench:
     def _compare(self, point, read_only):
         model = self.recording.model
         secrets, _sure = model.secrets.allowed(model.secret_syncs, point.count, initial=('one',))
-        secrets = list(dict.fromkeys(name for names in reversed(secrets) for name in names))
+        wrong = self._secrets(secrets)
+        if wrong:
+            return wrong, 1
         try:
-            root = self.subject.start(self.backing, self.where, read_only, secrets)
+            root = self.subject.start(self.backing, self.where, read_only, self.secrets)
         except rig.Failed as e:
             return [Finding('volume', '/', f'cannot be mounted: {e}')], 1
         try:
@@ -54,6 +56,17 @@ class Bench:
             self.subject.stop()
             self._show_log()
         return findings, checker.promises
+
+    def _secrets(self, allowed):
+        """Which secrets open the volume must be one of the sets that are allowed. Leaves in self.secrets what does."""
+        self.secrets = ['one']
+        names = sorted({name for _b, _e, _p, value in self.recording.model.secrets for name in value})
+        if len(names) < 2 or not self.subject.has_fsck:
+            return []
+        self.secrets = [name for name in names if self.subject.opens(self.backing, name)]
+        if set(self.secrets) in [set(a) for a in allowed]:
+            return []
+        return [Finding('keys', '/', f'opened by {self.secrets}, not by {" or ".join(map(str, allowed))}')]
 
     def _show_log(self):
         if self.options.verbose and os.path.exists(self.where + '.log'):
@@ -73,7 +86,7 @@ class Bench:
             broken = [f for f in findings if f.kind != 'unsynced']
             unsynced = [f for f in findings if f.kind == 'unsynced']
             reported = 0
-            if self.subject.has_fsck and not any(f.kind == 'volume' for f in findings):
+            if self.subject.has_fsck and not any(f.kind in ('volume', 'keys') for f in findings):
                 reported = self._fsck(point, findings, broken, unsynced)
         finally:
             rig.umount(self.backing)

@@ -122,6 +122,10 @@ class Bare:
     def stop(self):
         pass
 
+    def change_keys(self, backing):
+        """A function that runs a verb on the volume's keyslots, or None."""
+        return None
+
 
 class Command(Bare):
     """--mount: a command with {source} and {mountpoint}, which returns when it is mounted."""
@@ -184,6 +188,17 @@ class Xtsfs(Bare):
     def make(self, backing):
         self.must('init', '--quiet', '--integrity', self.options.integrity, '--passfile', self.options.secret('one'), *CHEAP,
                   self.files(backing))
+
+    def change_keys(self, backing):
+        def change(*words):
+            words = [self.options.secret(w) if before.endswith('passfile') else w
+                     for before, w in zip(('',) + words, words)]
+            after = [self.options.secret('backup')] if words[0] == 'header' else []
+            self.must(*words, '--quiet', *(CHEAP if '--new-passfile' in words else []), self.files(backing), *after)
+        return change
+
+    def opens(self, backing, name):
+        return self.ctl('info', '--verify', '--passfile', self.options.secret(name), self.files(backing)).returncode == 0
 
     def start(self, backing, where, read_only=False, secrets=('one',)):
         """With the first of the secrets that opens it."""

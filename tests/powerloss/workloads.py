@@ -243,7 +243,7 @@ def attributes(d):
     _synced(d, 'a', 100)
     d.mkdir('ad')
     d.symlink('a', 'link')
-    d.symlink('x' * 2000, 'long-link')
+    d.symlink('x' * 700, 'long-link')
     d.fsync_dir()
     for turn in range(4):
         for name in ('a', 'ad'):
@@ -380,9 +380,26 @@ def syncfs(d):
         d.syncfs()
 
 
+def keys(d):
+    """Keyslots are added, changed and removed, and a header backup put back, while the volume is mounted and in use."""
+    _synced(d, 'k', 5000)
+    change = d.change_keys
+    if not change:
+        return  # nothing with keyslots
+    d.secrets(['one', 'two'], lambda: change('slot', 'add', '--passfile', 'one', '--new-passfile', 'two'))
+    d.write('k', 0, d.data(100))
+    change('header', 'backup')
+    d.secrets(['three', 'two'], lambda: change('passwd', '--passfile', 'one', '--new-passfile', 'three'))
+    d.fsync('k')
+    d.secrets(['three'], lambda: change('slot', 'remove', '--slot', '1', '--passfile', 'three'))
+    d.commit()
+    # A restore wants the volume for itself.
+    d.after_unmount = lambda: d.secrets(['one', 'two'], lambda: change('header', 'restore', '--passfile', 'two'))
+
+
 WORKLOADS = {f.__name__.replace('_', '-'): f for f in (
     new, overwrite, overwrite_held, append, truncate, holes, replace, directories, long_names, attributes, database, maildir,
-    sync_writes, two_threads, syncfs)}
+    sync_writes, two_threads, syncfs, keys)}
 
 
 CALLS = ('create', 'write', 'append', 'truncate', 'punch', 'zero_range', 'fsync', 'fdatasync', 'fsync_dir', 'syncfs', 'mkdir',
