@@ -61,9 +61,14 @@ static void end_done(struct xtsfs_volume *volume, struct end *end)
 		xtsfs_fd_put(volume, end->fd);
 }
 
-/* The last name, or the last that is known, is about to go: whoever still uses the node keeps a descriptor. */
+/* The last name, or the last that is known, is about to go: whoever still uses the node keeps a descriptor, and of a
+ * directory its id, which goes with it: it can still be opened and listed. */
 static void end_keep(struct xtsfs_volume *volume, struct end *end)
 {
+	uint8_t dirid[XTSFS_ID_BYTES];
+
+	if (end->node && S_ISDIR(end->st.st_mode) && xtsfs_dirid_get(volume, end->node, dirid) < 0)
+		xtsfs_debug("the id of a directory that is being removed cannot be read");
 	if (end->node && (end->st.st_nlink <= 1 || S_ISDIR(end->st.st_mode) ||
 			  !xtsfs_node_has_other_link(volume, end->node, end->dir, end->backing.entry)))
 		xtsfs_fd_keep(volume, end->node);
