@@ -37,6 +37,9 @@ void say(const char *what, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	for (char *at = text; *at; at++)
+		if ((unsigned char)*at < ' ' || (unsigned char)*at > '~')
+			*at = '?';
 	n = snprintf(line, sizeof(line), "%s %s%d %s = %s\n", current, actor, ++step_no, what, text);
 	if (n > (int)sizeof(line) - 1)
 		n = (int)sizeof(line) - 1;

@@ -53,7 +53,6 @@ SEQV(mmap, protections, "mmap mprotect", accesses)
 	map(fd, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE);
 	map(fd, 0, PROT_READ, MAP_SHARED);
 	map(fd, 4096, PROT_READ, MAP_SHARED_VALIDATE);
-	map(fd, 4096, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC);
 	p = map(fd, 4096, PROT_READ, MAP_SHARED);
 	if (p)
 		R(mprotect(p, 4096, PROT_READ | PROT_WRITE));
