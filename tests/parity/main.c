@@ -2,9 +2,10 @@
 /*
  * Runs the sequences, each in a process of its own.
  *
- *   parity [--list | --table] DIRECTORY [PATTERN...]
+ *   parity DIRECTORY|--list|--table [PATTERN...]
  *
  * Prints "SEQUENCE STEP = RESULT" for each step. Outputs on two filesystems are compared by tests/parity/run.
+ * In a directory that has an entry "prepared" only the area readonly runs (seq-readonly.c), elsewhere all others.
  * --list prints the names, --table "OPERATION AREA COUNT". Patterns choose sequences by name (fnmatch).
  */
 #include "parity.h"
@@ -145,6 +146,9 @@ void as_end(void)
 	_exit(0);
 }
 
+/* Those of the area readonly run where they are, in what was prepared; the others make a directory each. */
+static bool read_only;
+
 static void run_one(const struct sequence *s, int variant, const char *name)
 {
 	char dir[220];
@@ -152,11 +156,11 @@ static void run_one(const struct sequence *s, int variant, const char *name)
 	int status;
 
 	snprintf(current, sizeof(current), "%s", name);
-	snprintf(dir, sizeof(dir), "%s", name);
+	snprintf(dir, sizeof(dir), "%s", read_only ? "." : name);
 	for (char *at = dir; *at; at++)
 		if (*at == '/')
 			*at = '-';
-	if (mkdir(dir, 0777) < 0 || chmod(dir, 0777) < 0) {
+	if (!read_only && (mkdir(dir, 0777) < 0 || chmod(dir, 0777) < 0)) {
 		fprintf(stderr, "parity: cannot make %s: %s\n", dir, strerror(errno));
 		exit(2);
 	}
@@ -240,6 +244,7 @@ int main(int argc, char **argv)
 	umask(022);
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	read_only = !list && !table && access("prepared", F_OK) == 0;
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0});
 	for (size_t i = 0; i < count; i++) {
 		if (table)
@@ -249,6 +254,8 @@ int main(int argc, char **argv)
 
 			full_name(all[i], v, name, sizeof(name));
 			if (!chosen(name, patterns))
+				continue;
+			if (!list && read_only != (strcmp(all[i]->area, "readonly") == 0))
 				continue;
 			if (list)
 				puts(name);
