@@ -74,7 +74,7 @@ static struct xtsfs_node *make(struct core *core, bool linkable)
 
 static void done(struct core *core, struct xtsfs_node *node)
 {
-	xtsfs_release(core->volume, node);
+	xtsfs_release(core->volume, node, true);
 	xtsfs_forget(core->volume, node, 1);
 }
 
