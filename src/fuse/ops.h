@@ -26,7 +26,7 @@ struct xtsfs_mount {
 	struct xtsfs_volume *volume;
 	struct xtsfs_seeker *seeker; /* NULL if the kernel's cache cannot be made to write itself out (seek.c) */
 	bool has_cache;		     /* the kernel keeps what is written before it sends it */
-	bool writes_once;	     /* and its pages tell whether they are being written: a notification waits for that */
+	bool writes_once; /* and its pages tell whether they are being written: a notification waits for that */
 };
 
 static inline struct xtsfs_mount *xtsfs_req_mount(fuse_req_t req)

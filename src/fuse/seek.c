@@ -11,20 +11,22 @@
  * write that was under way before. There, and where there is no thread, the answer is that it cannot be told, EINVAL:
  * who looks for holes then takes everything for data.
  *
+ * SIGINT and SIGTERM are heard here too. Once libfuse's loop is told to end it throws away requests that it has read,
+ * and a write that is never answered would keep this thread, and with it the process, in the kernel for good. So the
+ * loop is told by this thread, when it has nothing under way.
+ *
  * While a request is here its caller has the file open, so neither the node nor its state goes away. The last close
  * writes back before it gives the file up: without a writer nothing is left in the cache.
  */
 #include "fuse/seek.h"
 
 #include "base/cleanup.h"
-#include "base/log.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
+#include <time.h>
 
 struct seek {
 	struct seek *next;
@@ -36,14 +38,18 @@ struct seek {
 
 struct xtsfs_seeker {
 	struct fuse_session *se;
-	pthread_t thread;
-	int done_fd; /* readable when the thread has nothing more to ask the kernel */
+	pthread_t thread, main;
+	sem_t wake;	/* posted for each request, and for the end: from a signal handler a condition may not be */
+	bool stop;	/* atomic: end the loop, then the thread */
+	bool loop_over; /* atomic */
 
-	pthread_mutex_t mutex; /* what follows; held over nothing */
-	pthread_cond_t work;
+	pthread_mutex_t mutex; /* the queue; held over nothing */
 	struct seek *first, **last;
-	bool ending;
+	bool closed;
 };
+
+/* For the signal handler; set while a seeker lives. */
+static struct xtsfs_seeker *for_signals;
 
 static void answer(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence)
 {
@@ -55,40 +61,18 @@ static void answer(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence)
 		fuse_reply_lseek(req, at);
 }
 
-/* The next request, or NULL at the end. */
+/* The first request, or NULL. */
 static struct seek *take(struct xtsfs_seeker *seeker)
 {
 	xtsfs_guard_mutex(&seeker->mutex);
-	struct seek *seek;
+	struct seek *seek = seeker->first;
 
-	while (!seeker->first && !seeker->ending)
-		pthread_cond_wait(&seeker->work, &seeker->mutex);
-	seek = seeker->first;
 	if (seek) {
 		seeker->first = seek->next;
 		if (!seeker->first)
 			seeker->last = &seeker->first;
 	}
 	return seek;
-}
-
-static void *run(void *data)
-{
-	struct xtsfs_seeker *seeker = data;
-	struct seek *seek;
-	uint64_t one = 1;
-	ssize_t n;
-
-	while ((seek = take(seeker))) {
-		/* Only what lies behind can change the answer. An error means that the kernel has nothing of the file,
-		 * or that the connection is gone. */
-		(void)fuse_lowlevel_notify_inval_inode(seeker->se, seek->ino, seek->offset, 0);
-		answer(seek->req, seek->ino, seek->offset, seek->whence);
-		free(seek);
-	}
-	n = write(seeker->done_fd, &one, sizeof(one));
-	(void)n; /* the counter cannot be full */
-	return NULL;
 }
 
 static bool hand_over(struct xtsfs_seeker *seeker, fuse_req_t req, fuse_ino_t ino, off_t offset, int whence)
@@ -99,14 +83,67 @@ static bool hand_over(struct xtsfs_seeker *seeker, fuse_req_t req, fuse_ino_t in
 		return false;
 	*seek = (struct seek){.req = req, .ino = ino, .offset = offset, .whence = whence};
 	xtsfs_guard_mutex(&seeker->mutex);
-	if (seeker->ending) {
+	if (seeker->closed) {
 		free(seek);
 		return false;
 	}
 	*seeker->last = seek;
 	seeker->last = &seek->next;
-	pthread_cond_signal(&seeker->work);
+	sem_post(&seeker->wake);
 	return true;
+}
+
+/* Nothing more comes in; what waits is answered. */
+static void close_queue(struct xtsfs_seeker *seeker)
+{
+	struct seek *seek;
+
+	pthread_mutex_lock(&seeker->mutex);
+	seeker->closed = true;
+	pthread_mutex_unlock(&seeker->mutex);
+	while ((seek = take(seeker))) {
+		xtsfs_reply_status(seek->req, -EINVAL);
+		free(seek);
+	}
+}
+
+/* The main thread waits in a semaphore of libfuse's, which only a signal interrupts; one that comes too early is
+ * lost. */
+static void end_loop(struct xtsfs_seeker *seeker)
+{
+	fuse_session_exit(seeker->se);
+	while (!__atomic_load_n(&seeker->loop_over, __ATOMIC_ACQUIRE)) {
+		struct timespec until;
+
+		pthread_kill(seeker->main, SIGTERM);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+		while (sem_timedwait(&seeker->wake, &until) == 0 &&
+		       !__atomic_load_n(&seeker->loop_over, __ATOMIC_ACQUIRE))
+			;
+	}
+}
+
+static void *run(void *data)
+{
+	struct xtsfs_seeker *seeker = data;
+
+	while (!__atomic_load_n(&seeker->stop, __ATOMIC_ACQUIRE)) {
+		struct seek *seek = take(seeker);
+
+		if (!seek) {
+			(void)sem_wait(&seeker->wake);
+			continue;
+		}
+		/* Only what lies behind can change the answer. An error means that the kernel has nothing of the file,
+		 * or that the connection is gone. */
+		(void)fuse_lowlevel_notify_inval_inode(seeker->se, seek->ino, seek->offset, 0);
+		answer(seek->req, seek->ino, seek->offset, seek->whence);
+		free(seek);
+	}
+	close_queue(seeker);
+	end_loop(seeker);
+	return NULL;
 }
 
 void xtsfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
@@ -120,6 +157,33 @@ void xtsfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, st
 		xtsfs_reply_status(req, -EINVAL);
 }
 
+/* The second and later ones, of end_loop(), only interrupt the wait. */
+static void on_signal(int number)
+{
+	int saved = errno;
+
+	(void)number;
+	if (!__atomic_exchange_n(&for_signals->stop, true, __ATOMIC_ACQ_REL))
+		sem_post(&for_signals->wake);
+	errno = saved;
+}
+
+static void set_handler(int number, void (*handler)(int))
+{
+	const struct sigaction action = {.sa_handler = handler};
+	struct sigaction old;
+
+	/* What the caller wanted ignored stays so. */
+	if (sigaction(number, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+		(void)sigaction(number, &action, NULL);
+}
+
+static void set_handlers(void (*handler)(int))
+{
+	set_handler(SIGINT, handler);
+	set_handler(SIGTERM, handler);
+}
+
 int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker)
 {
 	struct xtsfs_seeker *seeker = calloc(1, sizeof(*seeker));
@@ -129,21 +193,20 @@ int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker
 	if (!seeker)
 		return -ENOMEM;
 	seeker->se = se;
+	seeker->main = pthread_self();
 	seeker->last = &seeker->first;
 	pthread_mutex_init(&seeker->mutex, NULL);
-	pthread_cond_init(&seeker->work, NULL);
-	seeker->done_fd = eventfd(0, EFD_CLOEXEC);
-	r = seeker->done_fd < 0 ? -errno : 0;
+	sem_init(&seeker->wake, 0, 0);
+	sigfillset(&all); /* signals are for the main thread */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = -pthread_create(&seeker->thread, NULL, run, seeker);
 	if (r == 0) {
-		sigfillset(&all); /* signals are for the main thread, which waits for them */
-		pthread_sigmask(SIG_SETMASK, &all, &before);
-		r = -pthread_create(&seeker->thread, NULL, run, seeker);
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
-		if (r < 0)
-			close(seeker->done_fd);
+		for_signals = seeker;
+		set_handlers(on_signal);
 	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r < 0) {
-		pthread_cond_destroy(&seeker->work);
+		sem_destroy(&seeker->wake);
 		pthread_mutex_destroy(&seeker->mutex);
 		free(seeker);
 		return r;
@@ -152,67 +215,17 @@ int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker
 	return 0;
 }
 
-/* Nothing more comes in; what waits is answered. */
-static void close_queue(struct xtsfs_seeker *seeker)
-{
-	struct seek *seek, *next;
-
-	pthread_mutex_lock(&seeker->mutex);
-	seeker->ending = true;
-	seek = seeker->first;
-	seeker->first = NULL;
-	seeker->last = &seeker->first;
-	pthread_cond_signal(&seeker->work);
-	pthread_mutex_unlock(&seeker->mutex);
-	for (; seek; seek = next) {
-		next = seek->next;
-		xtsfs_reply_status(seek->req, -EINVAL);
-		free(seek);
-	}
-}
-
-/*
- * The thread may be in the kernel, which waits for writes to be answered: as long as it is, closing the descriptor ends
- * nothing, and joining would never return. So requests are served to the end of that.
- */
-static void serve_until_done(struct xtsfs_seeker *seeker)
-{
-	struct pollfd fds[2] = {{.fd = seeker->done_fd, .events = POLLIN},
-				{.fd = fuse_session_fd(seeker->se), .events = POLLIN}};
-	int flags = fcntl(fds[1].fd, F_GETFL);
-	struct fuse_buf buf = {0};
-	sigset_t all, before;
-
-	/* A signal has been heard already; a request that others saw may be taken back before it is read. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (flags >= 0)
-		(void)fcntl(fds[1].fd, F_SETFL, flags | O_NONBLOCK);
-	fuse_session_reset(seeker->se);
-	while (poll(fds, 2, -1) > 0 && !fds[0].revents) {
-		int r = fuse_session_receive_buf(seeker->se, &buf);
-
-		if (r > 0)
-			fuse_session_process_buf(seeker->se, &buf);
-		else if (r != -EAGAIN && r != -EINTR)
-			break; /* the connection has ended, and with it every wait */
-	}
-	fuse_session_exit(seeker->se);
-	if (flags >= 0)
-		(void)fcntl(fds[1].fd, F_SETFL, flags);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	free(buf.mem);
-}
-
 void xtsfs_seeker_end(struct xtsfs_seeker *seeker)
 {
 	if (!seeker)
 		return;
-	close_queue(seeker);
-	serve_until_done(seeker);
+	set_handlers(SIG_IGN);
+	for_signals = NULL;
+	__atomic_store_n(&seeker->loop_over, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&seeker->stop, true, __ATOMIC_RELEASE);
+	sem_post(&seeker->wake);
 	pthread_join(seeker->thread, NULL);
-	close(seeker->done_fd);
-	pthread_cond_destroy(&seeker->work);
+	sem_destroy(&seeker->wake);
 	pthread_mutex_destroy(&seeker->mutex);
 	free(seeker);
 }

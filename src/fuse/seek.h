@@ -10,12 +10,10 @@
 
 #include "fuse/ops.h"
 
-/** After going into the background, before the loop. The session is borrowed. -errno. */
+/** After going into the background, before the loop, in its thread. The session is borrowed. SIGINT and SIGTERM end the
+ * loop by this thread from now on. -errno. */
 xtsfs_must_check int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker);
-/**
- * After the loop, when nobody else reads requests: answers what is still queued, and serves the mount until the thread
- * has got the answer it may be waiting for; then joins it. NULL is fine.
- */
+/** After the loop: joins the thread; SIGINT and SIGTERM are ignored then. NULL is fine. */
 void xtsfs_seeker_end(struct xtsfs_seeker *seeker);
 
 #endif
