@@ -20,7 +20,7 @@
 
 extern const struct sequence *const __start_sequences[], *const __stop_sequences[];
 
-#define LIMIT_S 30U /* for one sequence */
+#define LIMIT_S 120U /* for one sequence, on a busy machine */
 
 static char current[200];
 static int step_no;
