@@ -4,6 +4,7 @@
 
 #include "content.h"
 
+#include "core/fsck.h"
 #include "format/ondisk.h"
 
 #include <assert.h>
@@ -129,6 +130,39 @@ static int look(const struct point *point, struct xtsfs_store *store)
 	return r;
 }
 
+static void ignore_finding(void *data, const struct xtsfs_fsck_finding *finding)
+{
+	(void)data;
+	(void)finding;
+}
+
+/* What a kill leaves, fsck settles, and nothing is lost by that. */
+static int look_after_fsck(const struct point *point, const struct xtsfs_store *state)
+{
+	const struct xtsfs_volume_params params = {
+		.engine = &xtsfs_engine_user, .threads = 2, .fds = 64, .repair = true};
+	struct core core = point->crash->run->core;
+	const struct xtsfs_fsck_options options = {
+		.repair = true, .content_keys = core.conf->config->content_keys, .finding = ignore_finding};
+	struct xtsfs_fsck_totals totals;
+	struct xtsfs_store *store;
+	int r;
+
+	assert(xtsfs_memory_clone(state, &store) == 0);
+	core.store = store;
+	core.volume = NULL;
+	core_try_open(&core, &params);
+	r = core.volume ? xtsfs_fsck_run(core.volume, &options, &totals) : -EIO;
+	if (r < 0 || totals.left)
+		r = fail(point, "fsck does not settle it: %d", r);
+	if (core.volume && core_try_close(&core) < 0 && r == 0)
+		r = fail(point, "the volume does not close after fsck");
+	if (r == 0)
+		return look(point, store);
+	xtsfs_store_free(store);
+	return r;
+}
+
 static int look_at_call(struct crash *crash, struct point *point)
 {
 	struct xtsfs_store *clone, *source = crash->run->owned;
@@ -141,10 +175,17 @@ static int look_at_call(struct crash *crash, struct point *point)
 		point->cut = cut;
 		assert(xtsfs_memory_clone(crash->replayed, &clone) == 0);
 		assert(xtsfs_memory_replay(clone, source, point->call, cut) == 0);
-		r = look(point, clone);
+		if (cut == 1)
+			r = look_after_fsck(point, clone);
+		if (r == 0)
+			r = look(point, clone);
+		else
+			xtsfs_store_free(clone);
 	}
 	point->cut = 0;
 	assert(xtsfs_memory_replay(crash->replayed, source, point->call, 0) == 0);
+	if (r == 0)
+		r = look_after_fsck(point, crash->replayed);
 	if (r == 0) {
 		assert(xtsfs_memory_clone(crash->replayed, &clone) == 0);
 		r = look(point, clone);
