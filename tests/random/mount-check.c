@@ -54,13 +54,17 @@ static mode_t type_bits(const struct node *node)
 	return bits[node->type];
 }
 
+/*
+ * Of a change the time is that of its start or later, less a second: where the kernel keeps times of its own it may,
+ * while it writes one back, lose one that comes meanwhile (a truncation beside another process' syncfs).
+ */
 static bool time_fits(const struct node *node, const struct timespec *t)
 {
 	if (node->mtime_known == TIME_EXACT)
 		return t->tv_sec == node->mtime.tv_sec && t->tv_nsec == node->mtime.tv_nsec;
 	if (node->mtime_known == TIME_SINCE)
-		return t->tv_sec > node->mtime.tv_sec ||
-		       (t->tv_sec == node->mtime.tv_sec && t->tv_nsec >= node->mtime.tv_nsec);
+		return t->tv_sec + 1 > node->mtime.tv_sec ||
+		       (t->tv_sec + 1 == node->mtime.tv_sec && t->tv_nsec >= node->mtime.tv_nsec);
 	return true;
 }
 

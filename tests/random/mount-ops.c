@@ -335,13 +335,10 @@ static int do_seek(struct world *w, const struct op *op)
 {
 	const struct slot *slot = &w->slots[op->slot];
 	const struct node *node = slot->node;
-	long r = options.sync_before_seek ? result(fdatasync(slot->fd)) : 0;
 	long data = result(lseek(slot->fd, (off_t)op->offset, SEEK_DATA));
 	long hole = result(lseek(slot->fd, (off_t)op->offset, SEEK_HOLE));
 	long from = (long)op->offset, end = (long)node->bytes, block_end;
 
-	if (r < 0)
-		return fail(w, "fdatasync gave %ld", r);
 	if (from >= end)
 		return expect(w, "SEEK_DATA past the end", data, -ENXIO) < 0 ||
 				       expect(w, "SEEK_HOLE past the end", hole, -ENXIO) < 0

@@ -336,33 +336,24 @@ enum {
 	O_SHRINK,
 	O_NO_SHRINK,
 	O_KEEP,
-	O_SYNC_SEEK,
+
 	O_VERBOSE
 };
 
 static void parse(int argc, char **argv)
 {
-	static const struct option long_options[] = {{"seed", 1, NULL, O_SEED},
-						     {"ops", 1, NULL, O_OPS},
-						     {"seconds", 1, NULL, O_SECONDS},
-						     {"processes", 1, NULL, O_PROCESSES},
-						     {"integrity", 1, NULL, O_INTEGRITY},
-						     {"content-keys", 1, NULL, O_KEYS},
-						     {"engine", 1, NULL, O_ENGINE},
-						     {"threads", 1, NULL, O_THREADS},
-						     {"options", 1, NULL, O_OPTIONS},
-						     {"dir", 1, NULL, O_DIR},
-						     {"work", 1, NULL, O_WORK},
-						     {"programs", 1, NULL, O_PROGRAMS},
-						     {"replay", 1, NULL, O_REPLAY},
-						     {"save", 1, NULL, O_SAVE},
-						     {"tries", 1, NULL, O_TRIES},
-						     {"shrink-seconds", 1, NULL, O_SHRINK},
-						     {"no-shrink", 0, NULL, O_NO_SHRINK},
-						     {"keep", 0, NULL, O_KEEP},
-						     {"sync-before-seek", 0, NULL, O_SYNC_SEEK},
-						     {"verbose", 0, NULL, O_VERBOSE},
-						     {0}};
+	static const struct option long_options[] = {
+		{"seed", 1, NULL, O_SEED},	     {"ops", 1, NULL, O_OPS},
+		{"seconds", 1, NULL, O_SECONDS},     {"processes", 1, NULL, O_PROCESSES},
+		{"integrity", 1, NULL, O_INTEGRITY}, {"content-keys", 1, NULL, O_KEYS},
+		{"engine", 1, NULL, O_ENGINE},	     {"threads", 1, NULL, O_THREADS},
+		{"options", 1, NULL, O_OPTIONS},     {"dir", 1, NULL, O_DIR},
+		{"work", 1, NULL, O_WORK},	     {"programs", 1, NULL, O_PROGRAMS},
+		{"replay", 1, NULL, O_REPLAY},	     {"save", 1, NULL, O_SAVE},
+		{"tries", 1, NULL, O_TRIES},	     {"shrink-seconds", 1, NULL, O_SHRINK},
+		{"no-shrink", 0, NULL, O_NO_SHRINK}, {"keep", 0, NULL, O_KEEP},
+
+		{"verbose", 0, NULL, O_VERBOSE},     {0}};
 	const char **texts[] = {[O_INTEGRITY] = &options.integrity,
 				[O_ENGINE] = &options.engine,
 				[O_OPTIONS] = &options.mount_options,
@@ -391,8 +382,6 @@ static void parse(int argc, char **argv)
 			options.no_shrink = true;
 		else if (c == O_KEEP)
 			options.keep = true;
-		else if (c == O_SYNC_SEEK)
-			options.sync_before_seek = true;
 		else if (c == O_VERBOSE)
 			options.verbose = true;
 		else if ((size_t)c < sizeof(texts) / sizeof(texts[0]) && texts[c])

@@ -204,7 +204,7 @@ struct options {
 	unsigned ops, processes, content_keys, threads, tries;
 	double seconds, shrink_seconds;
 	const char *integrity, *engine, *mount_options, *dir, *work, *replay, *save, *programs;
-	bool verbose, keep, no_shrink, sync_before_seek;
+	bool verbose, keep, no_shrink;
 };
 extern struct options options;
 extern struct figures {

@@ -156,11 +156,11 @@ void volume_kill(struct volume *v)
 {
 	if (options.dir || !v->daemon)
 		return;
+	if (geteuid() == 0)
+		(void)umount2(v->mnt, MNT_FORCE | MNT_DETACH); /* gives up what waits, also in the daemon */
 	kill(v->daemon, SIGKILL);
 	(void)reap(v, true);
-	if (geteuid() == 0)
-		(void)umount2(v->mnt, MNT_DETACH);
-	else
+	if (geteuid() != 0)
 		(void)run_program(v, (const char *const[]){"fusermount3", "-uz", v->mnt, NULL});
 }
 
