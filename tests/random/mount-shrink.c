@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Makes a sequence of operations that fails as short as can be: leaves out ever smaller parts, each attempt on a fresh
- * volume. Barriers stay, or the processes would no longer meet. With several processes a failure may need luck, so an
- * attempt counts as good only after some tries.
+ * volume. Barriers go for all processes at once, or these would no longer meet. With several processes a failure may
+ * need luck, so an attempt counts as good only after some tries.
  */
 #undef NDEBUG
 #include <stdio.h>
@@ -37,6 +37,18 @@ static size_t leave_out(const struct op *ops, size_t count, size_t from, size_t 
 	return n;
 }
 
+/* Without the barrier that is each process' number @nth. */
+static size_t leave_barrier(const struct op *ops, size_t count, unsigned nth, struct op *ret_fewer)
+{
+	unsigned seen[PROCESSES] = {0};
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (ops[i].kind != K_BARRIER || seen[ops[i].who]++ != nth)
+			ret_fewer[n++] = ops[i];
+	return n;
+}
+
 size_t shrink(struct op *ops, size_t count, uint64_t seed, char why[600])
 {
 	struct op *fewer = malloc((count + 1) * sizeof(*fewer));
@@ -55,6 +67,18 @@ size_t shrink(struct op *ops, size_t count, uint64_t seed, char why[600])
 			}
 			memcpy(ops, fewer, left * sizeof(*ops));
 			count = left;
+		}
+	}
+	for (unsigned nth = 0; now() < end;) {
+		size_t left = leave_barrier(ops, count, nth, fewer);
+
+		if (left == count)
+			break;
+		if (still_fails(fewer, left, seed, why)) {
+			memcpy(ops, fewer, left * sizeof(*ops));
+			count = left;
+		} else {
+			nth++;
 		}
 	}
 	options.keep = keep;
