@@ -24,7 +24,8 @@
 #define PROCESSES    16U
 #define SHARED_FILES 4U
 #define PATH_ROOM    3000U
-#define ROUND	     100U /* operations between two barriers of several processes */
+#define MOST_TARGET  3039U /* that xtsfs can; others have other limits */
+#define ROUND	     100U  /* operations between two barriers of several processes */
 
 /* The order is that of the weights in mount-choose.c. */
 enum kind {
@@ -115,6 +116,7 @@ struct control {
 struct world {
 	unsigned who, processes;
 	bool root, direct_any, dir_links, verbose;
+	unsigned most_target; /* bytes of a symbolic link's target */
 	char top[512], common_path[512];
 	struct node *tree, *common;
 	struct slot slots[SLOTS];

@@ -80,7 +80,7 @@ int run_op(struct world *w, const struct op *op)
 /* What the filesystem under test can do. */
 static void look_around(struct world *w, const char *top)
 {
-	char path[600];
+	char path[600], target[MOST_TARGET + 1] = "";
 	struct stat st;
 	int fd;
 
@@ -92,6 +92,9 @@ static void look_around(struct world *w, const char *top)
 	w->direct_any = pwrite(fd, w->buffer + 1, 5, 3) == 5;
 	close(fd);
 	assert(unlink(path) == 0);
+	memset(target, 't', MOST_TARGET);
+	w->most_target = symlink(target, path) == 0 ? MOST_TARGET : 1000;
+	(void)unlink(path);
 }
 
 static struct op barrier_op(unsigned who, unsigned index)
