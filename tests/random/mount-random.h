@@ -192,6 +192,7 @@ void work(unsigned who, struct control *control, int barrier, const char *top);
 struct volume {
 	char work[256], vol[300], mnt[300], top[300], pass[300], log[300];
 	pid_t daemon;
+	bool bad;    /* a daemon did not end well */
 	dev_t under; /* device of the mount point when nothing is mounted */
 };
 int volume_make(struct volume *v);  /* and mounts it */

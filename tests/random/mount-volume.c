@@ -86,6 +86,7 @@ static int reap(struct volume *v, bool wait)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	fprintf(stderr, "the daemon ended with status %#x\n", (unsigned)status);
+	v->bad = true;
 	return 0;
 }
 
@@ -218,7 +219,7 @@ int volume_finish(struct volume *v, bool good)
 	int r = volume_unmount(v), status;
 
 	if (!options.dir && r == 0) {
-		r = scan_log(v);
+		r = scan_log(v) < 0 || v->bad ? -1 : 0;
 		status = run_program(
 			v, (const char *const[]){"xtsfsctl", "fsck", "-q", "--passfile", v->pass, v->vol, NULL});
 		if (status != 0) {
