@@ -203,6 +203,10 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	fuse_loop_cfg_destroy(config);
 	xtsfs_seeker_end(session->mount.seeker);
 	session->mount.seeker = NULL;
+	/* An unmount that comes while a request is on its way to us (the RELEASE after a close) ends in that, not in
+	 * ENODEV. */
+	if (r == -ECONNABORTED)
+		r = 0;
 	return r < 0 ? r : 0; /* a positive value is the signal that ended it */
 }
 
