@@ -52,7 +52,7 @@ struct options options = {
 };
 struct figures figures;
 static const char *const modes[] = {"aes-gmac", "hmac-sha256", "none"};
-static volatile sig_atomic_t stopped;
+volatile sig_atomic_t stopped;
 
 struct worker {
 	pid_t pid; /* 0: ended */

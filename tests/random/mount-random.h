@@ -5,6 +5,7 @@
 #ifndef XTSFS_MOUNT_RANDOM_H
 #define XTSFS_MOUNT_RANDOM_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -215,6 +216,7 @@ extern struct figures {
 	uint64_t bytes;
 	double self_cpu, daemon_cpu;
 } figures;
+extern volatile sig_atomic_t stopped; /* by a signal */
 double now(void);
 /** One run, on a fresh tree: of @list, or, when it is NULL, of a seed. 0 or 1; what was done and why it failed. */
 int run_once(uint64_t seed, const struct op *list, size_t count, struct op **ret_ops, size_t *ret_count, char why[600]);

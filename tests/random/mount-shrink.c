@@ -19,7 +19,7 @@ static bool still_fails(const struct op *ops, size_t count, uint64_t seed, char 
 	char text[600];
 
 	for (unsigned i = 0; i < tries; i++)
-		if (run_once(seed, ops, count, NULL, NULL, text)) {
+		if (run_once(seed, ops, count, NULL, NULL, text) && !stopped) {
 			memcpy(why, text, sizeof(text));
 			return true;
 		}
@@ -58,7 +58,7 @@ size_t shrink(struct op *ops, size_t count, uint64_t seed, char why[600])
 	assert(fewer);
 	options.keep = false; /* that of the whole sequence is enough */
 	for (size_t part = (count + 1) / 2; part >= 1; part /= 2) {
-		for (size_t from = 0; from < count && now() < end;) {
+		for (size_t from = 0; from < count && now() < end && !stopped;) {
 			size_t left = leave_out(ops, count, from, from + part, fewer);
 
 			if (left == count || !still_fails(fewer, left, seed, why)) {
@@ -69,7 +69,7 @@ size_t shrink(struct op *ops, size_t count, uint64_t seed, char why[600])
 			count = left;
 		}
 	}
-	for (unsigned nth = 0; now() < end;) {
+	for (unsigned nth = 0; now() < end && !stopped;) {
 		size_t left = leave_barrier(ops, count, nth, fewer);
 
 		if (left == count)
