@@ -397,7 +397,7 @@ static void parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	const struct sigaction on_stop = {.sa_handler = stop};
+	const struct sigaction on_stop = {.sa_handler = stop, .sa_flags = SA_RESTART};
 	bool any_mode;
 	char self[256];
 	struct op *list = NULL;
