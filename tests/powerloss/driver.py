@@ -35,7 +35,7 @@ class Driver:
         self.held = {}
         self.shaking = True
         self.calls = 0
-        self.change_keys = self.after_unmount = None
+        self.change_keys = self.after_unmount = self.kill_and_repair = None
 
     # Time.
 

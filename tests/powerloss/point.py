@@ -5,6 +5,7 @@ import collections
 import ctypes
 import json
 import os
+import stat
 import time
 
 import blocklog
@@ -14,6 +15,23 @@ from check import Checker, Finding
 Result = collections.namedtuple('Result', 'number promises broken unsynced reported seconds')
 # broken: findings; unsynced: how many things never synced were unreadable; reported: how many of them by fsck
 MOUNT_OPTIONS = {'ext4': 'noatime', 'xfs': 'noatime,nouuid', 'btrfs': 'noatime'}
+
+
+def change(path):
+    """Part of a page and part of the last one, and some more; returns what the file then has. Every other file is only read."""
+    with open(path, 'rb') as f:
+        content = f.read()
+    number = len(content) + sum(path.encode())
+    if number % 2:
+        return content
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        for at, data in ((number % (len(content) + 1), b'a' * 100), (len(content), b'b' * (number % 5000))):
+            os.pwrite(fd, data, at)
+            content = content[:at] + data + content[at + len(data):]
+    finally:
+        os.close(fd)
+    return content
 
 
 class Bench:
@@ -87,10 +105,63 @@ class Bench:
             unsynced = [f for f in findings if f.kind == 'unsynced']
             reported = 0
             if self.subject.has_fsck and not any(f.kind in ('volume', 'keys') for f in findings):
-                reported = self._fsck(point, findings, broken, unsynced)
+                if point.number % 4 == 3:
+                    broken += self._write_on(findings)
+                    unsynced = []
+                else:
+                    reported = self._fsck(point, findings, broken, unsynced)
         finally:
             rig.umount(self.backing)
         return Result(point.number, promises, broken, len(unsynced), reported, time.monotonic() - begun)
+
+    # Going on without a repair, as most people do.
+
+    def _write_on(self, findings):
+        """Overwrites and appends to files that can be read; what was not touched stays, also after a repair."""
+        touched = ['/' + f.path.lstrip('/') for f in findings]
+        wanted, found, seen = {}, [], set()
+        try:
+            root = self.subject.start(self.backing, self.where, False, self.secrets)
+            try:
+                for base, dirs, names in os.walk(root):
+                    dirs.sort()
+                    for name in sorted(names):
+                        path = os.path.join(base, name)
+                        st = os.lstat(path)
+                        if '/' + os.path.relpath(path, root) not in touched and stat.S_ISREG(st.st_mode) \
+                                and st.st_ino not in seen:
+                            seen.add(st.st_ino)
+                            wanted[os.path.relpath(path, root)] = change(path)
+            finally:
+                self.subject.stop()
+                self._show_log()
+            found += self._read_back(wanted, 'after writing on')
+            self._ctl_fsck('--repair')
+            status, told = self._ctl_fsck('--repair', '--zero')
+            status, told = self._ctl_fsck()
+            if status:
+                found.append(Finding('fsck', '/', f'exit {status} after writing on and repair: '
+                                     + '; '.join(f'{i["path"]}: {i["code"]}' for i in told[:3])))
+            found += self._read_back(wanted, 'after writing on and repair')
+        except (rig.Failed, OSError) as e:
+            found.append(Finding('after', '/', f'cannot be written on: {e}'))
+        return found
+
+    def _read_back(self, wanted, when):
+        root, found = self.subject.start(self.backing, self.where, True, self.secrets), []
+        try:
+            for path, content in wanted.items():
+                try:
+                    with open(os.path.join(root, path), 'rb') as f:
+                        same = f.read() == content
+                except OSError as e:
+                    found.append(Finding('after', path, f'{when}: {os.strerror(e.errno)}'))
+                    continue
+                if not same:
+                    found.append(Finding('after', path, f'{when}: other content'))
+        finally:
+            self.subject.stop()
+        return found
 
     # fsck.
 

@@ -126,6 +126,10 @@ class Bare:
         """A function that runs a verb on the volume's keyslots, or None."""
         return None
 
+    def kill_and_repair(self, backing):
+        """A function that kills the daemon, repairs the volume and mounts it again, or None."""
+        return None
+
 
 class Command(Bare):
     """--mount: a command with {source} and {mountpoint}, which returns when it is mounted."""
@@ -196,6 +200,20 @@ class Xtsfs(Bare):
             after = [self.options.secret('backup')] if words[0] == 'header' else []
             self.must(*words, '--quiet', *(CHEAP if '--new-passfile' in words else []), self.files(backing), *after)
         return change
+
+    def kill_and_repair(self, backing):
+        def kill():
+            where = self.where
+            with open(self.pidfile) as f:
+                pid = int(f.read())
+            os.kill(pid, signal.SIGKILL)
+            wait_gone(pid)
+            umount(where)
+            done = self.ctl('fsck', '--repair', '--passfile', self.options.secret('one'), self.files(backing))
+            if done.returncode & ~1:
+                raise Failed(f'fsck --repair: exit {done.returncode}: {done.stdout.decode()}')
+            self.start(backing, where)
+        return kill
 
     def opens(self, backing, name):
         return self.ctl('info', '--verify', '--passfile', self.options.secret(name), self.files(backing)).returncode == 0

@@ -397,10 +397,39 @@ def keys(d):
     d.after_unmount = lambda: d.secrets(['one', 'two'], lambda: change('header', 'restore', '--passfile', 'two'))
 
 
+def repair(d):
+    """The daemon is killed in the midst of changes, and the repair of what it left is recorded too."""
+    sizes = (100, 3900, 5000, 4090, 60000, GROUP + 5000)
+    for size in sizes:
+        _synced(d, f'p{size}', size)
+        d.hold(f'p{size}')
+    d.mkdir('pd')
+    d.fsync_dir()
+    for size in sizes:
+        name = f'p{size}'
+        d.write(name, d.rng.randrange(size), d.data(60))
+        d.append(name, d.data(700))
+        if size > 5000:
+            d.punch(name, 8192, 9000)
+        d.sync_file_range(name, 0, 0)  # the daemon has it; nothing is promised
+        if size == 60000:
+            d.fsync(name)
+    d.mkdir('pd/new')
+    d.create('pd/new/empty')
+    d.release_all()
+    if d.kill_and_repair:
+        d.kill_and_repair()
+    for size in sizes:
+        d.write(f'p{size}', 0, d.data(50))
+        d.fsync(f'p{size}')
+    d.fsync_dir('pd/new')
+
+
 WORKLOADS = {f.__name__.replace('_', '-'): f for f in (
     new, overwrite, overwrite_held, append, truncate, holes, replace, directories, long_names, attributes, database, maildir,
-    sync_writes, two_threads, syncfs, keys)}
+    sync_writes, two_threads, syncfs, keys, repair)}
 
+NOT_FUSE = ('syncfs',)  # the kernel does not tell a FUSE daemon of it
 
 CALLS = ('create', 'write', 'append', 'truncate', 'punch', 'zero_range', 'fsync', 'fdatasync', 'fsync_dir', 'syncfs', 'mkdir',
          'symlink', 'link', 'unlink', 'rmdir', 'rename', 'exchange', 'chmod', 'hold', 'release', 'commit')
