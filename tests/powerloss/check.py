@@ -8,7 +8,7 @@ import stat
 from model import ANY, PAGE, ContentAt
 
 Finding = collections.namedtuple('Finding', 'kind path what')
-# Kinds: lost, back, name, EIO, content, length, attribute, link: broken promises; unsynced: unreadable, not promised.
+# Kinds: README.md; all but "unsynced" are broken promises.
 KINDS = {'file': stat.S_ISREG, 'dir': stat.S_ISDIR, 'symlink': stat.S_ISLNK}
 
 
@@ -182,10 +182,12 @@ class Checker:
                             ('unsynced', [b for b in bad if not at.page_is_sure(b[0])])):
             if pages:
                 self._say(kind, path, f'pages {_ranges(p for p, _ in pages)} of {size} bytes: {pages[0][1]}')
-        if broken:
-            zeros = sum(not any(part) for _p, part in broken)
-            self._say('content', path, f'pages {_ranges(p for p, _ in broken)} of {size} bytes are none of those written'
-                      + (f' ({zeros} of zeros)' if zeros else ''))
+        garbage = [b for b in broken if at.page_is_allowed(b[0], b[1][:at.sure_bytes(b[0])])]
+        for kind, pages in (('content', [b for b in broken if b not in garbage]), ('garbage', garbage)):
+            if pages:
+                zeros = sum(not any(part) for _p, part in pages)
+                self._say(kind, path, f'pages {_ranges(p for p, _ in pages)} of {size} bytes are none of those written'
+                          + (f' ({zeros} of zeros)' if zeros else ''))
 
     def _attributes(self, found, full, path):
         for name, history in found.attributes.items():

@@ -173,6 +173,14 @@ class ContentAt:
         index = self.sure_index(page)
         return index >= 0 and min(len(v) for _b, _e, _p, v in self.history[index:self.last + 1]) > page * PAGE
 
+    def sure_bytes(self, page):
+        """How many bytes at the beginning of the page are promised."""
+        index = self.sure_index(page)
+        if index < 0:
+            return 0
+        shortest = min(len(v) for _b, _e, _p, v in self.history[index:self.last + 1])
+        return max(0, min(PAGE, shortest - page * PAGE))
+
     def page_is_allowed(self, page, data):
         index = self.sure_index(page)
         if index < 0 and not any(data):
