@@ -104,6 +104,9 @@ class Bench:
             broken = [f for f in findings if f.kind != 'unsynced']
             unsynced = [f for f in findings if f.kind == 'unsynced']
             reported = 0
+            if self.options.verbose:
+                for f in unsynced:
+                    print(f'  {point.number}: never synced: {f.path}: {f.what}')
             if self.subject.has_fsck and not any(f.kind in ('volume', 'keys') for f in findings):
                 if point.number % 4 == 3:
                     broken += self._write_on(findings)
