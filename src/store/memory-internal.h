@@ -67,6 +67,7 @@ enum mem_kind {
 	MEM_UTIMENS,
 	MEM_SETXATTR,
 	MEM_REMOVEXATTR,
+	MEM_SYNC, /* changes nothing; flags: of everything */
 	MEM__COUNT
 };
 

@@ -389,6 +389,8 @@ static int carry_out(struct memory *memory, const struct mem_call *call)
 	case MEM_SETXATTR:
 	case MEM_REMOVEXATTR:
 		return do_xattr(inode, call);
+	case MEM_SYNC:
+		return 0;
 	default:
 		return -ENOSYS;
 	}
@@ -452,6 +454,11 @@ size_t xtsfs_memory_calls(const struct xtsfs_store *store)
 	return memory_of(store)->call_count;
 }
 
+bool xtsfs_memory_is_sync(const struct xtsfs_store *store, size_t call_no)
+{
+	return memory_of(store)->calls[call_no].kind == MEM_SYNC;
+}
+
 unsigned xtsfs_memory_cuts(const struct xtsfs_store *store, size_t call_no)
 {
 	const struct mem_call *call = &memory_of(store)->calls[call_no];
@@ -473,9 +480,9 @@ int xtsfs_memory_replay(struct xtsfs_store *store, const struct xtsfs_store *fro
 
 void xtsfs_memory_describe(const struct xtsfs_store *store, size_t call_no, char *ret_text, size_t room)
 {
-	static const char *const kinds[MEM__COUNT] = {"write", "truncate", "fallocate", "mknod",
-						      "link",  "rename",   "unlink",	"chmod",
-						      "chown", "utimens",  "setxattr",	"removexattr"};
+	static const char *const kinds[MEM__COUNT] = {"write",	  "truncate",	 "fallocate", "mknod", "link",
+						      "rename",	  "unlink",	 "chmod",     "chown", "utimens",
+						      "setxattr", "removexattr", "sync"};
 	const struct mem_call *call = &memory_of(store)->calls[call_no];
 
 	snprintf(ret_text, room, "%s inode %llu %s %s offset %llu bytes %llu flags %u", kinds[call->kind],

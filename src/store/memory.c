@@ -239,14 +239,18 @@ static int64_t memory_seek(struct xtsfs_store *store, int handle, uint64_t offse
 
 static int memory_sync(struct xtsfs_store *store, int handle, bool data_only)
 {
+	struct memory *memory = memory_of(store);
+	xtsfs_guard_mutex(&memory->mutex);
+	const struct mem_inode *inode = inode_of(memory, handle);
+
 	(void)data_only;
-	return inode_of(memory_of(store), handle) ? 0 : -EBADF;
+	return inode ? xtsfs_memory_do(memory, &(struct mem_call){.kind = MEM_SYNC, .a = inode->ino}) : -EBADF;
 }
 
 static int memory_syncfs(struct xtsfs_store *store)
 {
-	(void)store;
-	return 0;
+	xtsfs_guard_mutex(&memory_of(store)->mutex);
+	return xtsfs_memory_do(memory_of(store), &(struct mem_call){.kind = MEM_SYNC, .flags = 1, .a = 1});
 }
 
 static int memory_writeout(struct xtsfs_store *store, int handle)

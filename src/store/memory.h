@@ -19,6 +19,8 @@ xtsfs_must_check int xtsfs_memory_clone(const struct xtsfs_store *store, struct 
 /** From now on keep every call that changes something; forgets what was recorded before. */
 void xtsfs_memory_record(struct xtsfs_store *store);
 size_t xtsfs_memory_calls(const struct xtsfs_store *store);
+/** Does the call only make others durable? */
+bool xtsfs_memory_is_sync(const struct xtsfs_store *store, size_t call);
 /** How many page borders lie inside call @call; 0 for one that is a single step. */
 unsigned xtsfs_memory_cuts(const struct xtsfs_store *store, size_t call);
 /**
@@ -27,6 +29,12 @@ unsigned xtsfs_memory_cuts(const struct xtsfs_store *store, size_t call);
  */
 xtsfs_must_check int xtsfs_memory_replay(struct xtsfs_store *store, const struct xtsfs_store *from, size_t call,
 					 unsigned cut);
+/**
+ * Make of @store, a clone of what @from was when recording began, something that a loss of power may leave of the first
+ * @until recorded calls; all before the recording is durable. The choice follows from @rng, not zero, which goes on.
+ */
+xtsfs_must_check int xtsfs_memory_power_cut(struct xtsfs_store *store, const struct xtsfs_store *from, size_t until,
+					    uint64_t *rng);
 /** What the call was, for messages. */
 void xtsfs_memory_describe(const struct xtsfs_store *store, size_t call, char *ret_text, size_t room);
 
