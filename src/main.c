@@ -142,6 +142,7 @@ static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 		.salvage = options->salvage,
 		.no_atime = options->no_atime,
 		.log_names = options->log_names,
+		.waiting_bytes = 32U << 20,
 	};
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	int r, code;

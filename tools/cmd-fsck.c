@@ -207,8 +207,8 @@ static int open_volume(const struct fsck_request *request, struct cli_volume *vo
 	char problem[512], why[256], holder[160], host[65] = "";
 	int r;
 
-	/* Nothing but putting zeros into sectors encrypts content. */
-	if (request->zero) {
+	/* To write anew what a crash left of a sector, and to put zeros into one. */
+	if (request->repair) {
 		r = xtsfs_engine_choose(XTSFS_ENGINE_AUTO, &params.engine, why, sizeof(why));
 		if (r < 0)
 			return cli_fail_exit(XTSFS_FSCK_OPERATIONAL, "no engine: %s", why);

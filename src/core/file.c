@@ -25,13 +25,16 @@ static struct xtsfs_file *file_new(struct xtsfs_node *node)
 	for (unsigned i = 0; i < XTSFS_STRIPES; i++)
 		pthread_rwlock_init(&file->stripe[i], NULL);
 	pthread_mutex_init(&file->dirty_mutex, NULL);
+	pthread_mutex_init(&file->waiting.mutex, NULL);
 	return file;
 }
 
-static void file_free(struct xtsfs_file *file)
+static void file_free(struct xtsfs_volume *volume, struct xtsfs_file *file)
 {
 	if (!file)
 		return;
+	xtsfs_waiting_drop(volume, file);
+	pthread_mutex_destroy(&file->waiting.mutex);
 	pthread_rwlock_destroy(&file->lock);
 	for (unsigned i = 0; i < XTSFS_STRIPES; i++)
 		pthread_rwlock_destroy(&file->stripe[i]);
@@ -58,6 +61,21 @@ int xtsfs_file_attach(struct xtsfs_volume *volume, struct xtsfs_node *node, stru
 	return 0;
 }
 
+/* Older versions are struck out only when the newer ones are durable. */
+static int settle(struct xtsfs_io *io)
+{
+	struct xtsfs_file *file = io->file;
+	int r = xtsfs_waiting_commit(io);
+
+	if (r == 0 && file->dirty.count)
+		r = xtsfs_file_end_under_way(io);
+	if (r == 0)
+		r = xtsfs_finalise(io, &file->dirty, true);
+	if (r == 0)
+		xtsfs_groupset_clear(&file->dirty);
+	return r;
+}
+
 /* Settles what is pending before the state goes away. What cannot be settled is the next opening's to find out, so the
  * volume keeps its marker. */
 static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
@@ -74,9 +92,7 @@ static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 		if (r == 0 && st.st_nlink > 0) {
 			r = xtsfs_io_lock(&io, true);
 			if (r == 0) {
-				r = xtsfs_finalise(&io, &file->dirty, true);
-				if (r == 0)
-					xtsfs_groupset_clear(&file->dirty);
+				r = settle(&io);
 				pthread_rwlock_unlock(&file->lock);
 			}
 		}
@@ -103,9 +119,11 @@ void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file)
 		if (r < 0) {
 			xtsfs_auto_free char *path = xtsfs_node_describe(volume, node);
 
-			xtsfs_error("%s: cannot settle the file after its last use: %s; its content is safe, and "
-				    "xtsfsctl fsck can settle it",
-				    path ? path : "a file", xtsfs_strerror(r));
+			xtsfs_error("%s: cannot settle the file after its last use: %s; %s, and xtsfsctl fsck can "
+				    "settle it",
+				    path ? path : "a file", xtsfs_strerror(r),
+				    xtsfs_waiting_has(file) ? "what was overwritten last is as it was before"
+							    : "its content is safe");
 		}
 		pthread_mutex_lock(&volume->file_mutex);
 	}
@@ -115,7 +133,7 @@ void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file)
 	}
 	__atomic_store_n(&node->file, NULL, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&volume->file_mutex);
-	file_free(file);
+	file_free(volume, file);
 	xtsfs_node_unref(volume, node, 1);
 }
 
@@ -134,11 +152,43 @@ int xtsfs_file_finish_all(struct xtsfs_volume *volume)
 				r = finish(volume, node->file);
 			if (r < 0 && first == 0)
 				first = r;
-			file_free(node->file);
+			file_free(volume, node->file);
 			node->file = NULL;
 		}
 	}
 	return first;
+}
+
+int xtsfs_file_flush(struct xtsfs_io *io)
+{
+	struct xtsfs_file *file = io->file;
+	uint64_t writes = __atomic_load_n(&file->writes, __ATOMIC_ACQUIRE);
+	int r = io->volume->store->ops->sync(io->volume->store, io->handle, true);
+
+	if (r == 0)
+		xtsfs_file_set_flushed(file, writes);
+	else
+		xtsfs_file_set_unsure(file, true); /* entries may be ahead of what they are of */
+	return r;
+}
+
+void xtsfs_file_set_flushed(struct xtsfs_file *file, uint64_t writes)
+{
+	uint64_t flushed = __atomic_load_n(&file->flushed, __ATOMIC_RELAXED);
+
+	/* Several may flush at once: the highest count wins. */
+	while (flushed < writes && !__atomic_compare_exchange_n(&file->flushed, &flushed, writes, false,
+								__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+int xtsfs_file_end_under_way(struct xtsfs_io *io)
+{
+	const struct xtsfs_file *file = io->file;
+
+	if (__atomic_load_n(&file->writes, __ATOMIC_ACQUIRE) == __atomic_load_n(&file->flushed, __ATOMIC_RELAXED))
+		return 0;
+	return xtsfs_file_flush(io);
 }
 
 int xtsfs_io_begin(struct xtsfs_volume *volume, struct xtsfs_node *node, enum xtsfs_access access,
@@ -168,13 +218,6 @@ void xtsfs_io_end(struct xtsfs_io *io)
 	xtsfs_file_detach(io->volume, io->file);
 }
 
-/* May the stored length differ from what block 0 says? After a crash, and after a write that failed. */
-static bool is_interrupted(const struct xtsfs_io *io)
-{
-	return io->volume->unclean || xtsfs_is_unsettled(io->volume) ||
-	       __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
-}
-
 static int refuse(struct xtsfs_io *io, int error, const char *what)
 {
 	xtsfs_auto_free char *path = xtsfs_node_describe(io->volume, io->file->node);
@@ -190,7 +233,6 @@ static int refuse(struct xtsfs_io *io, int error, const char *what)
 static int tail_rule(struct xtsfs_io *io, uint64_t sector_no, uint32_t *ret_bytes)
 {
 	struct xtsfs_scratch *scratch = xtsfs_scratch();
-	const struct xtsfs_disk_entry *entry;
 	unsigned matches = 0;
 	uint32_t match = XTSFS_BLOCK_BYTES;
 	ssize_t n;
@@ -202,16 +244,15 @@ static int tail_rule(struct xtsfs_io *io, uint64_t sector_no, uint32_t *ret_byte
 	r = xtsfs_meta_load(io, xtsfs_sector_group(sector_no), &scratch->meta);
 	if (r < 0)
 		return r == -EIO ? 0 : r;
-	entry = &scratch->meta.entry[sector_no % XTSFS_GROUP_SECTORS];
 	n = xtsfs_store_pread(io->volume->store, io->handle, scratch->sectors, XTSFS_BLOCK_BYTES,
 			      xtsfs_sector_cipher_off(io->volume->layout, sector_no));
 	if (n < 0)
 		return (int)n;
-	r = xtsfs_sector_verify(io, sector_no, XTSFS_BLOCK_BYTES, scratch->sectors, entry);
-	if (r != XTSFS_IS_BAD)
+	r = xtsfs_sector_verify(io, sector_no, XTSFS_BLOCK_BYTES, scratch->sectors, &scratch->meta);
+	if (r < 0 || r == XTSFS_IS_NOW || r == XTSFS_IS_BEFORE || r == XTSFS_IS_HOLE)
 		return r < 0 ? r : 0;
 	for (uint32_t t = XTSFS_SHORT_TAIL_MAX + 1; t < XTSFS_BLOCK_BYTES; t++) {
-		r = xtsfs_sector_verify(io, sector_no, t, scratch->sectors, entry);
+		r = xtsfs_sector_verify(io, sector_no, t, scratch->sectors, &scratch->meta);
 		if (r < 0)
 			return r;
 		if (r == XTSFS_IS_NOW || r == XTSFS_IS_BEFORE) {
@@ -232,16 +273,17 @@ static int load_sectors(struct xtsfs_io *io, uint64_t cipher_bytes)
 							   : xtsfs_cipher_to_plain_bytes(volume->layout, cipher_bytes);
 	bool canonical = plain && xtsfs_plain_to_cipher_bytes(volume->layout, plain) == cipher_bytes;
 
-	if (!xtsfs_has_tags(io) && !xtsfs_is_zero(file->block0.entry, sizeof(file->block0.entry)))
+	if (!xtsfs_has_tags(io) &&
+	    (!xtsfs_is_zero(file->block0.entry, sizeof(file->block0.entry)) || xtsfs_growing_get(&file->block0).from))
 		return refuse(io, -XTSFS_EDAMAGED, "there is something behind its header");
 	if ((file->header.flags & XTSFS_FILE_CLEAN) && (plain != file->header.plain_bytes || !canonical)) {
-		if (!is_interrupted(io) && !volume->salvage)
+		if (!xtsfs_is_interrupted(io) && !volume->salvage)
 			return refuse(io, -XTSFS_EDAMAGED, "its length was changed outside of xtsfs");
 		xtsfs_notice(
 			"inode %llu: its length is not what its header says, the trace of a crash; using the length",
 			(unsigned long long)file->node->ino);
 	}
-	if (!(file->header.flags & XTSFS_FILE_CLEAN) && is_interrupted(io) && canonical &&
+	if (!(file->header.flags & XTSFS_FILE_CLEAN) && xtsfs_is_interrupted(io) && canonical &&
 	    plain % XTSFS_BLOCK_BYTES == 0 && xtsfs_has_tags(io)) {
 		uint32_t tail;
 		int r = tail_rule(io, plain / XTSFS_BLOCK_BYTES - 1, &tail);
@@ -266,11 +308,25 @@ static int load_inline(struct xtsfs_io *io, uint64_t cipher_bytes)
 	file->trim = cipher_bytes != xtsfs_inline_cipher_bytes(file->plain_bytes);
 	if (!file->trim)
 		return 0;
-	if (!is_interrupted(io) && !io->volume->salvage)
+	if (!xtsfs_is_interrupted(io) && !io->volume->salvage)
 		return refuse(io, -XTSFS_EDAMAGED, "its length was changed outside of xtsfs");
 	xtsfs_notice("inode %llu: a change of layout was interrupted; using what was complete",
 		     (unsigned long long)file->node->ino);
 	return 0;
+}
+
+/*
+ * What was written shortly before, in an earlier use of the file, may not be durable: then it is under way. A minute is
+ * more than backing filesystems and their disks take to write back what nobody syncs.
+ */
+#define WRITE_BACK_S 60
+
+static bool may_be_under_way(const struct stat *st)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec - st->st_ctim.tv_sec < WRITE_BACK_S;
 }
 
 static int load(struct xtsfs_io *io)
@@ -295,6 +351,10 @@ static int load(struct xtsfs_io *io)
 	if (n < 0)
 		return (int)n;
 	memset((uint8_t *)&file->block0 + n, 0, sizeof(file->block0) - (size_t)n);
+	if (xtsfs_is_interrupted(io) && xtsfs_is_zero(file->block0.header_bytes, XTSFS_HEADER_BYTES)) {
+		file->trim = file->loaded = true; /* its length is there, its data never was: empty (spec 9.8) */
+		return 0;
+	}
 	parsed = xtsfs_header_parse(&file->block0, (size_t)n, &file->header);
 	if (parsed == -XTSFS_EDAMAGED)
 		return refuse(io, parsed, "its header is not one of xtsfs, or cut short");
@@ -306,6 +366,8 @@ static int load(struct xtsfs_io *io)
 	if (parsed < 0)
 		return refuse(io, parsed, "it was written by a newer version of xtsfs");
 	file->has_block0 = true;
+	if (may_be_under_way(&st))
+		xtsfs_file_set_under_way(file);
 	r = (file->header.flags & XTSFS_FILE_INLINE) ? load_inline(io, (uint64_t)st.st_size)
 						     : load_sectors(io, (uint64_t)st.st_size);
 	if (r < 0)
@@ -372,8 +434,10 @@ int xtsfs_file_begin_change(struct xtsfs_io *io, bool resize, uint32_t set_flags
 {
 	struct xtsfs_file *file = io->file;
 	struct xtsfs_header old = file->header;
-	int r = 0;
+	int r = xtsfs_waiting_commit(io);
 
+	if (r < 0)
+		return r;
 	if (file->trim) {
 		uint64_t cipher_bytes = xtsfs_file_is_inline(file)
 						? xtsfs_inline_cipher_bytes(file->plain_bytes)

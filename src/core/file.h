@@ -17,6 +17,7 @@
 
 #include "core/groupset.h"
 #include "core/internal.h"
+#include "core/waiting.h"
 #include "format/header.h"
 
 #define XTSFS_STRIPES 16U
@@ -39,7 +40,11 @@ struct xtsfs_file {
 	struct xtsfs_disk_block block0;
 
 	pthread_mutex_t dirty_mutex; /* rank 7 */
-	struct xtsfs_groupset dirty; /* groups with an entry whose before differs from now */
+	struct xtsfs_groupset dirty; /* groups with an entry whose before differs from now, or a growing record */
+
+	struct xtsfs_waiting waiting;
+	uint64_t writes, flushed; /* counts of content writes, and of those that a flush has made durable (atomic) */
+	int late_error;		  /* of a commit that nobody waited for; the next sync returns it (atomic access) */
 };
 
 /* One operation on one file: what every step needs. */
@@ -87,6 +92,27 @@ static inline bool xtsfs_file_is_changed(const struct xtsfs_file *file)
 {
 	return __atomic_load_n(&file->changed, __ATOMIC_RELAXED);
 }
+/**
+ * Make durable what has been written of this file, and its length: between two steps that must not become durable the
+ * other way round (spec 10). File lock held.
+ */
+xtsfs_must_check int xtsfs_file_flush(struct xtsfs_io *io);
+/** Content has been written and is not known to be durable. */
+static inline void xtsfs_file_set_under_way(struct xtsfs_file *file)
+{
+	(void)__atomic_add_fetch(&file->writes, 1, __ATOMIC_RELEASE);
+}
+/** A flush that began when file->writes was @writes has ended. */
+void xtsfs_file_set_flushed(struct xtsfs_file *file, uint64_t writes);
+/** Before a sector is changed again: flush, if there is a write that no flush has covered. Exclusive lock held. */
+xtsfs_must_check int xtsfs_file_end_under_way(struct xtsfs_io *io);
+/** Do the rules for interrupted changes hold for this file (spec 9.7, 9.8)? After a crash, and after a write that
+ * failed. */
+static inline bool xtsfs_is_interrupted(const struct xtsfs_io *io)
+{
+	return io->volume->unclean || xtsfs_is_unsettled(io->volume) ||
+	       __atomic_load_n(&io->file->unsure, __ATOMIC_RELAXED);
+}
 static inline void xtsfs_file_set_unsure(struct xtsfs_file *file, bool unsure)
 {
 	__atomic_store_n(&file->unsure, unsure, __ATOMIC_RELAXED);
@@ -107,13 +133,34 @@ struct xtsfs_scratch *xtsfs_scratch(void);
 
 xtsfs_must_check int xtsfs_sector_crypt(struct xtsfs_io *io, enum xtsfs_direction direction, uint64_t sector_no,
 					const uint8_t *in, uint8_t *out, size_t bytes);
+/** Stored content of a file, in whole 16-byte blocks: as above, and by the rules for interrupted changes. */
+xtsfs_must_check int xtsfs_sector_decrypt(struct xtsfs_io *io, uint64_t sector_no, const uint8_t *in, uint8_t *out,
+					  size_t bytes);
 xtsfs_must_check int xtsfs_sector_tag(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_bytes,
 				      const uint8_t *cipher, uint8_t ret_tag[XTSFS_TAG_BYTES]);
 
-enum xtsfs_verdict { XTSFS_IS_NOW, XTSFS_IS_BEFORE, XTSFS_IS_HOLE, XTSFS_IS_BAD };
-/** What is this stored sector? @entry NULL with integrity none. Returns a verdict or -errno. */
+enum xtsfs_verdict {
+	XTSFS_IS_NOW,
+	XTSFS_IS_BEFORE,
+	XTSFS_IS_HOLE,	  /* reads as zeros */
+	XTSFS_IS_ABSENT,  /* reads as zeros, and is not what is stored: not to be settled without writing it */
+	XTSFS_IS_BETWEEN, /* new content, the length before it grew (spec 9.8) */
+	XTSFS_IS_SHORT,	  /* the content before it grew, at a new length: zeros behind it */
+	XTSFS_IS_CUT,	  /* cut already, at its old length: zeros behind what is left */
+	XTSFS_IS_BAD
+};
+/** What is this stored sector? @meta: its group's block; NULL with integrity none. Returns a verdict or -errno. */
 xtsfs_must_check int xtsfs_sector_verify(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_bytes,
-					 const uint8_t *cipher, const struct xtsfs_disk_entry *entry);
+					 const uint8_t *cipher, const struct xtsfs_disk_block *meta);
+/** Plain bytes of a sector with that verdict that are content; those behind are zeros. */
+static inline uint32_t xtsfs_verdict_bytes(int verdict, const struct xtsfs_disk_block *meta, uint32_t plain_bytes)
+{
+	if (verdict == XTSFS_IS_SHORT || verdict == XTSFS_IS_CUT)
+		return (uint32_t)(xtsfs_growing_get(meta).from % XTSFS_BLOCK_BYTES);
+	return verdict == XTSFS_IS_HOLE || verdict == XTSFS_IS_ABSENT ? 0 : plain_bytes;
+}
+/** Make entry.now of a sector with that verdict the tag of what is on disk. */
+void xtsfs_sector_settle(struct xtsfs_disk_block *meta, uint64_t sector_no, int verdict);
 void xtsfs_sector_report(struct xtsfs_io *io, uint64_t sector_no);
 
 /** Rule 10.5: which version of a sector is on disk must be looked at before it is overwritten or settled. */
@@ -132,8 +179,8 @@ static inline pthread_rwlock_t *xtsfs_stripe(struct xtsfs_io *io, uint64_t group
 {
 	return &io->file->stripe[group_no % XTSFS_STRIPES];
 }
-/** The group's meta block, verified, or an empty one for a hole. Group 0 from memory. -EIO if it is not authentic
- * (logged). */
+/** The group's meta block as of what waits (waiting.h), or verified, or an empty one for a hole. Group 0 from memory.
+ * -EIO if it is not authentic (logged). */
 xtsfs_must_check int xtsfs_meta_load(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *ret_block);
 /** Header and tag of @block, ready to be written. For group 0 from file->header. */
 xtsfs_must_check int xtsfs_meta_seal(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *block);
@@ -165,6 +212,8 @@ enum xtsfs_defer { XTSFS_STORE_META, XTSFS_DEFER_BLOCK0 };
  */
 xtsfs_must_check int xtsfs_write_sectors(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset,
 					 enum xtsfs_defer defer);
+/** Entries behind the last sector may be of sectors that were cut off; what comes there needs zeros. Exclusive lock. */
+xtsfs_must_check int xtsfs_clear_entries_behind(struct xtsfs_io *io);
 /** Exclusive lock held. */
 xtsfs_must_check int xtsfs_resize_locked(struct xtsfs_io *io, uint64_t plain_bytes);
 /** A change that failed has lengthened the file on the way: cut it to what it had, as far as that works. */

@@ -17,10 +17,11 @@
 
 /*
  * Which of its two versions a sector has is known, unless an earlier writer died or a write failed: then it is read.
- * One that is neither is left as it is.
+ * One that is neither, or is good only by the rules after a crash, is left as it is: 1.
  */
-static int settle_entry(struct xtsfs_io *io, uint64_t sector_no, struct xtsfs_disk_entry *entry)
+static int settle_entry(struct xtsfs_io *io, uint64_t sector_no, struct xtsfs_disk_block *meta)
 {
+	struct xtsfs_disk_entry *entry = &meta->entry[sector_no % XTSFS_GROUP_SECTORS];
 	uint32_t plain_bytes = xtsfs_sector_plain_bytes(io->file->plain_bytes, sector_no);
 	struct xtsfs_scratch *scratch = xtsfs_scratch();
 	ssize_t n;
@@ -32,31 +33,41 @@ static int settle_entry(struct xtsfs_io *io, uint64_t sector_no, struct xtsfs_di
 		if (n < 0)
 			return (int)n;
 		memset(scratch->sectors + n, 0, XTSFS_BLOCK_BYTES - (size_t)n);
-		r = xtsfs_sector_verify(io, sector_no, plain_bytes, scratch->sectors, entry);
+		r = xtsfs_sector_verify(io, sector_no, plain_bytes, scratch->sectors, meta);
 	}
-	if (r == XTSFS_IS_NOW)
-		memcpy(entry->before, entry->now, sizeof(entry->before));
-	else if (r == XTSFS_IS_BEFORE)
-		memcpy(entry->now, entry->before, sizeof(entry->now));
-	else if (r == XTSFS_IS_HOLE)
-		memset(entry, 0, sizeof(*entry));
-	return r < 0 ? r : 0;
+	if (r < 0)
+		return r;
+	if (r == XTSFS_IS_BAD || r == XTSFS_IS_SHORT || r == XTSFS_IS_CUT || r == XTSFS_IS_ABSENT) {
+		/* Other than a bad one it is good as long as there is a marker. */
+		if (r != XTSFS_IS_BAD && !io->volume->unclean)
+			__atomic_store_n(&io->volume->unsettled, -EIO, __ATOMIC_RELAXED);
+		return 1;
+	}
+	xtsfs_sector_settle(meta, sector_no, r);
+	memcpy(entry->before, entry->now, sizeof(entry->before));
+	return 0;
 }
 
 /* 1 if an entry of the meta block was changed, 0 if none. */
 static int settle_group(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *meta)
 {
+	uint64_t grown = xtsfs_growing_get(meta).from, first = group_no * XTSFS_GROUP_SECTORS;
 	int differs = 0;
 
 	for (unsigned i = 0; i < XTSFS_GROUP_SECTORS; i++) {
-		struct xtsfs_disk_entry *entry = &meta->entry[i];
 		int r;
 
-		if (memcmp(entry->before, entry->now, sizeof(entry->now)) == 0)
+		if (memcmp(meta->entry[i].before, meta->entry[i].now, XTSFS_TAG_BYTES) == 0)
 			continue;
-		r = settle_entry(io, group_no * XTSFS_GROUP_SECTORS + i, entry);
+		r = settle_entry(io, first + i, meta);
 		if (r < 0)
 			return r;
+		if (r > 0 && grown / XTSFS_BLOCK_BYTES == first + i)
+			grown = 0;
+		differs = 1;
+	}
+	if (grown) {
+		xtsfs_growing_set(meta, NULL);
 		differs = 1;
 	}
 	return differs;
@@ -144,21 +155,32 @@ static int fsync_file(struct xtsfs_io *io, bool data_only)
 	struct xtsfs_file *file = io->file;
 	struct xtsfs_store *store = io->volume->store;
 	struct xtsfs_groupset before = {0}, settled = {0};
-	uint64_t size, group_no;
+	uint64_t size, group_no, writes;
 	size_t position = 0;
 	bool changed;
-	int r = xtsfs_io_lock(io, true);
+	int r = xtsfs_io_lock(io, true), late;
 
 	if (r < 0)
 		return store->ops->sync(store, io->handle, data_only); /* a damaged file can be synced all the same */
+	r = xtsfs_waiting_commit(io);
+	late = __atomic_exchange_n(&file->late_error, 0, __ATOMIC_RELAXED);
+	if (r == 0)
+		r = late;
+	if (r < 0) {
+		pthread_rwlock_unlock(&file->lock);
+		return r;
+	}
 	before = file->dirty;
 	file->dirty = (struct xtsfs_groupset){0};
 	changed = xtsfs_file_is_changed(file);
 	xtsfs_file_set_changed(file, false);
 	size = file->plain_bytes;
+	writes = __atomic_load_n(&file->writes, __ATOMIC_ACQUIRE);
 	pthread_rwlock_unlock(&file->lock);
 
 	r = store->ops->sync(store, io->handle, data_only);
+	if (r == 0)
+		xtsfs_file_set_flushed(file, writes);
 
 	if (changed) {
 		pthread_rwlock_wrlock(&file->lock);

@@ -120,5 +120,10 @@ xtsfs_must_check int xtsfs_fallocate(struct xtsfs_volume *volume, struct xtsfs_n
 xtsfs_must_check int64_t xtsfs_seek(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t offset, int whence);
 xtsfs_must_check int xtsfs_fsync(struct xtsfs_volume *volume, struct xtsfs_node *node, bool data_only);
 xtsfs_must_check int xtsfs_fsyncdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, bool data_only);
+/**
+ * Overwritten sectors stay in memory until there are many, or the file is synced or closed (waiting.h): commit those of
+ * files in which one has waited for @age_s seconds. The first error; the file's next sync returns it too.
+ */
+xtsfs_must_check int xtsfs_commit_old(struct xtsfs_volume *volume, unsigned age_s);
 
 #endif

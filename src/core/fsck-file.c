@@ -128,6 +128,16 @@ static void lose_file(struct xtsfs_fsck_file *file, const char *code, const char
 	xtsfs_fsck_report(fsck, &file->place, XTSFS_FSCK_ERROR, code, outcome, r, action, "%s", detail);
 }
 
+/* After a crash: the length is there, and nothing else (spec 9.8). It reads as empty, and now is. */
+static void never_written(struct xtsfs_fsck_file *file)
+{
+	struct xtsfs_fsck *fsck = file->fsck;
+	int r = fsck->options.repair ? fsck->store->ops->truncate(fsck->store, file->io.handle, 0) : 0;
+
+	xtsfs_fsck_report(fsck, &file->place, XTSFS_FSCK_DEBRIS, "never-written", xtsfs_fsck_outcome_of(fsck, r), r,
+			  "made empty", "its data never reached the disk");
+}
+
 /* Does anything in the file verify under the id in its header? */
 static bool id_is_proven(struct xtsfs_fsck_file *file)
 {
@@ -166,6 +176,10 @@ static bool take_header(struct xtsfs_fsck_file *file)
 	}
 	xtsfs_fsck_count(&fsck->totals.checked_bytes, (uint64_t)n);
 	memset((uint8_t *)&state->block0 + n, 0, sizeof(state->block0) - (size_t)n);
+	if (n > 0 && fsck->volume->unclean && xtsfs_is_zero(state->block0.header_bytes, XTSFS_HEADER_BYTES)) {
+		never_written(file);
+		return false;
+	}
 	parsed = xtsfs_header_parse(&state->block0, (size_t)n, &state->header);
 	if (parsed == -XTSFS_EDAMAGED) {
 		lose_file(file, "header-bad",
@@ -378,6 +392,8 @@ static void check(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, const str
 		file->groups = (sectors + XTSFS_GROUP_SECTORS - 1) / XTSFS_GROUP_SECTORS;
 		call_for_help(file);
 		xtsfs_fsck_verify(file);
+	} else if (!xtsfs_file_is_inline(&file->state)) {
+		xtsfs_fsck_mend_torn(file);
 	}
 	leave(file);
 }

@@ -58,6 +58,10 @@ struct xtsfs_fsck_file {
 	size_t range_count;
 };
 
+/* ---- fsck-torn.c ---- */
+/** Of a file in sectors without tags: write what after a crash only reads as zeros. */
+void xtsfs_fsck_mend_torn(struct xtsfs_fsck_file *file);
+
 /* ---- fsck-length.c ---- */
 /** Fill plan and state.plain_bytes. 0, or an error of reading. */
 xtsfs_must_check int xtsfs_fsck_plan(struct xtsfs_fsck_file *file);

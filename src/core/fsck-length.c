@@ -65,7 +65,7 @@ static int tail_rule(struct xtsfs_fsck_file *file)
 	unsigned matches = 0;
 	int r = xtsfs_fsck_sector(file, plain, last);
 
-	if (r != XTSFS_IS_BAD)
+	if (r < 0 || r == XTSFS_IS_NOW || r == XTSFS_IS_BEFORE || r == XTSFS_IS_HOLE)
 		return r < 0 ? r : 0;
 	for (uint64_t t = XTSFS_SHORT_TAIL_MAX + 1; t < XTSFS_BLOCK_BYTES; t++) {
 		r = xtsfs_fsck_sector(file, last * XTSFS_BLOCK_BYTES + t, last);

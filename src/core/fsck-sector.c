@@ -10,6 +10,8 @@
  *
  * - finalising: both tags become the one of what is stored. Everything was made durable before the check began
  *   (fsck.c), and the change is one write of one block.
+ * - what stands only by the rules after a crash (spec 9.8) is written anew as it reads, as any other write would be:
+ *   the meta block, which still accepts what is there; flush; the sector; flush; both tags the new one.
  * - salvage: the same, with a new tag of what is stored.
  * - zeros: both tags become those of the new sector first, then the sector is written. In between the sector is as bad
  *   as it was; the bad bytes are never accepted as an older version.
@@ -70,8 +72,7 @@ int xtsfs_fsck_sector(struct xtsfs_fsck_file *file, uint64_t plain_bytes, uint64
 	if (n < 0)
 		return (int)n;
 	memset(scratch->sectors + n, 0, XTSFS_BLOCK_BYTES - (size_t)n);
-	return xtsfs_sector_verify(&file->io, sector_no, bytes, scratch->sectors,
-				   &scratch->meta.entry[sector_no % XTSFS_GROUP_SECTORS]);
+	return xtsfs_sector_verify(&file->io, sector_no, bytes, scratch->sectors, &scratch->meta);
 }
 
 /* ---- ranges ---- */
@@ -159,13 +160,13 @@ static void add_range(struct xtsfs_fsck_file *file, struct xtsfs_fsck_range rang
 
 /* ---- one group ---- */
 
-enum sector_state { SECTOR_GOOD, SECTOR_UNFINAL, SECTOR_BAD, SECTOR_UNREADABLE };
+enum sector_state { SECTOR_GOOD, SECTOR_UNFINAL, SECTOR_TORN, SECTOR_BAD, SECTOR_UNREADABLE };
 
 struct group {
 	struct xtsfs_scratch *scratch;
 	uint64_t group_no, first;
 	unsigned count; /* sectors of the file in it */
-	bool meta_bad, changed;
+	bool meta_bad, changed, torn;
 	uint8_t state[XTSFS_GROUP_SECTORS]; /* enum sector_state */
 };
 
@@ -201,22 +202,48 @@ static void read_sectors(struct xtsfs_fsck_file *file, struct group *group)
 	}
 }
 
-/* The entry says what is stored, in both its tags. */
-static void settle(struct xtsfs_disk_entry *entry, int verdict)
+/* A sector whose content is not what it reads as: the new ciphertext in the buffer, and its entry for the time until
+ * that is written. */
+static int prepare_torn(struct xtsfs_fsck_file *file, struct group *group, unsigned i, int verdict)
 {
-	if (verdict == XTSFS_IS_HOLE)
-		memset(entry, 0, sizeof(*entry));
-	else if (verdict == XTSFS_IS_BEFORE)
-		memcpy(entry->now, entry->before, sizeof(entry->now));
-	else
-		memcpy(entry->before, entry->now, sizeof(entry->before));
+	struct xtsfs_disk_block *meta = &group->scratch->meta;
+	struct xtsfs_growing growing = xtsfs_growing_get(meta);
+	uint64_t sector_no = group->first + i;
+	uint32_t bytes = bytes_of(file, group, i), kept = xtsfs_verdict_bytes(verdict, meta, bytes);
+	uint8_t *cipher = sector_at(group, i);
+	int r = kept ? xtsfs_sector_crypt(&file->io, XTSFS_DECRYPT, sector_no, cipher, cipher, xtsfs_pad16(kept)) : 0;
+
+	if (r < 0)
+		return r;
+	memset(cipher + kept, 0, XTSFS_BLOCK_BYTES - kept);
+	if (verdict == XTSFS_IS_CUT)
+		memcpy(meta->entry[i].before, meta->entry[i].now, sizeof(meta->entry[i].before));
+	r = xtsfs_sector_crypt(&file->io, XTSFS_ENCRYPT, sector_no, cipher, cipher, XTSFS_BLOCK_BYTES);
+	if (r == 0)
+		r = xtsfs_sector_tag(&file->io, sector_no, bytes, cipher, meta->entry[i].now);
+	if (r == 0 && kept) {
+		r = xtsfs_sector_tag(&file->io, sector_no, kept, cipher, growing.tag);
+		xtsfs_growing_set(meta, &growing);
+	} else if (r == 0) {
+		memset(meta->entry[i].before, 0, sizeof(meta->entry[i].before));
+	}
+	group->torn = true;
+	return r;
+}
+
+/* Is it not what it reads as, so that it has to be written? */
+static bool is_torn(int verdict)
+{
+	return verdict == XTSFS_IS_SHORT || verdict == XTSFS_IS_CUT || verdict == XTSFS_IS_ABSENT;
 }
 
 static int examine(struct xtsfs_fsck_file *file, struct group *group)
 {
+	bool growing = !group->meta_bad && xtsfs_growing_get(&group->scratch->meta).from;
+
 	for (unsigned i = 0; i < group->count; i++) {
 		struct xtsfs_disk_entry *entry = &group->scratch->meta.entry[i];
-		int verdict;
+		int verdict, r;
 
 		if (group->state[i] == SECTOR_UNREADABLE)
 			continue;
@@ -225,16 +252,27 @@ static int examine(struct xtsfs_fsck_file *file, struct group *group)
 			continue;
 		}
 		verdict = xtsfs_sector_verify(&file->io, group->first + i, bytes_of(file, group, i),
-					      sector_at(group, i), entry);
+					      sector_at(group, i), &group->scratch->meta);
 		if (verdict < 0)
 			return verdict;
 		if (verdict == XTSFS_IS_BAD) {
 			group->state[i] = SECTOR_BAD;
+		} else if (is_torn(verdict)) {
+			group->state[i] = SECTOR_TORN;
+			group->changed = true;
+			r = file->fsck->options.repair ? prepare_torn(file, group, i, verdict) : 0;
+			if (r < 0)
+				return r;
 		} else if (memcmp(entry->now, entry->before, sizeof(entry->now)) != 0) {
 			group->state[i] = SECTOR_UNFINAL;
-			settle(entry, verdict);
+			xtsfs_sector_settle(&group->scratch->meta, group->first + i, verdict);
+			memcpy(entry->before, entry->now, sizeof(entry->before));
 			group->changed = true;
 		}
+	}
+	if (growing && !group->torn) {
+		xtsfs_growing_set(&group->scratch->meta, NULL);
+		group->changed = true;
 	}
 	return 0;
 }
@@ -274,22 +312,45 @@ static int force(struct xtsfs_fsck_file *file, struct group *group)
 	return 0;
 }
 
+static int write_sector(struct xtsfs_fsck_file *file, struct group *group, unsigned i)
+{
+	return xtsfs_store_pwrite(file->fsck->store, file->io.handle, sector_at(group, i),
+				  xtsfs_pad16(bytes_of(file, group, i)),
+				  xtsfs_sector_cipher_off(XTSFS_LAYOUT_GROUPS, group->first + i));
+}
+
+static int write_torn(struct xtsfs_fsck_file *file, struct group *group)
+{
+	int r = xtsfs_file_flush(&file->io);
+
+	for (unsigned i = 0; r == 0 && i < group->count; i++)
+		if (group->state[i] == SECTOR_TORN)
+			r = write_sector(file, group, i);
+	if (r == 0)
+		r = xtsfs_file_flush(&file->io);
+	for (unsigned i = 0; i < group->count; i++)
+		if (group->state[i] == SECTOR_TORN)
+			memcpy(group->scratch->meta.entry[i].before, group->scratch->meta.entry[i].now,
+			       XTSFS_TAG_BYTES);
+	xtsfs_growing_set(&group->scratch->meta, NULL);
+	return r < 0 ? r : xtsfs_meta_store(&file->io, group->group_no, &group->scratch->meta);
+}
+
 static int write_group(struct xtsfs_fsck_file *file, struct group *group, bool forced)
 {
-	struct xtsfs_store *store = file->fsck->store;
 	int r = file->write_error;
 
 	if (r == 0)
 		r = xtsfs_meta_store(&file->io, group->group_no, &group->scratch->meta);
+	if (r == 0 && group->torn)
+		r = write_torn(file, group);
 	if (r == 0)
 		__atomic_store_n(&file->written, true, __ATOMIC_RELAXED);
 	if (!forced || file->fsck->options.damage != XTSFS_FSCK_DAMAGE_ZERO)
 		return r;
 	for (unsigned i = 0; r == 0 && i < group->count; i++)
 		if (group->state[i] == SECTOR_BAD || group->state[i] == SECTOR_UNREADABLE)
-			r = xtsfs_store_pwrite(store, file->io.handle, sector_at(group, i),
-					       xtsfs_pad16(bytes_of(file, group, i)),
-					       xtsfs_sector_cipher_off(XTSFS_LAYOUT_GROUPS, group->first + i));
+			r = write_sector(file, group, i);
 	return r;
 }
 
@@ -302,7 +363,7 @@ static void tell_group(struct xtsfs_fsck_file *file, const struct group *group, 
 	for (unsigned i = 0; i < group->count; i++) {
 		struct xtsfs_fsck_range range = {.first = group->first + i, .last = group->first + i};
 
-		unfinal += group->state[i] == SECTOR_UNFINAL;
+		unfinal += group->state[i] == SECTOR_UNFINAL || group->state[i] == SECTOR_TORN;
 		if (group->state[i] != SECTOR_BAD && group->state[i] != SECTOR_UNREADABLE)
 			continue;
 		range.kind = group->state[i] == SECTOR_UNREADABLE ? XTSFS_FSCK_UNREADABLE

@@ -66,7 +66,7 @@ struct xtsfs_fsck_totals {
 
 struct xtsfs_fsck_options {
 	bool repair;
-	enum xtsfs_fsck_damage damage;	     /* with repair; ZERO wants a volume with an engine */
+	enum xtsfs_fsck_damage damage;	     /* with repair, which wants a volume with an engine */
 	bool verbose;			     /* infos about what is normal, too */
 	unsigned threads;		     /* 0: the volume's */
 	unsigned content_keys;		     /* of the volume's config */

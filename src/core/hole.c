@@ -31,53 +31,41 @@ static int zero_cipher(struct xtsfs_io *io, uint64_t first, uint64_t count)
 	return xtsfs_store_pwrite(store, io->handle, scratch->sectors, (size_t)bytes, offset);
 }
 
-static int punch_group(struct xtsfs_io *io, uint64_t first, uint64_t count)
+/* What is to be a hole accepts zeros (spec 10 rule 3). 1 if an entry changed. */
+static int mark_holes(struct xtsfs_io *io, uint64_t first, uint64_t count)
 {
 	uint64_t group_no = xtsfs_sector_group(first);
 	struct xtsfs_scratch *scratch = xtsfs_scratch();
 	bool differs = false, careful = xtsfs_must_look(io);
-	int r;
+	int r = xtsfs_meta_load(io, group_no, &scratch->meta);
 
-	if (!scratch)
-		return -ENOMEM;
-	if (xtsfs_has_tags(io)) {
-		r = xtsfs_meta_load(io, group_no, &scratch->meta);
-		if (r < 0)
-			return r;
-		for (uint64_t i = 0; i < count; i++) {
-			struct xtsfs_disk_entry *entry = &scratch->meta.entry[(first + i) % XTSFS_GROUP_SECTORS];
+	for (uint64_t i = 0; r >= 0 && i < count; i++) {
+		struct xtsfs_disk_entry *entry = &scratch->meta.entry[(first + i) % XTSFS_GROUP_SECTORS];
 
-			if (xtsfs_entry_is_zero(entry))
-				continue;
-			if (careful) {
-				ssize_t n = xtsfs_store_pread(io->volume->store, io->handle, scratch->sectors,
-							      XTSFS_BLOCK_BYTES,
-							      xtsfs_sector_cipher_off(io->volume->layout, first + i));
+		if (xtsfs_entry_is_zero(entry))
+			continue;
+		if (careful) {
+			ssize_t n = xtsfs_store_pread(io->volume->store, io->handle, scratch->sectors,
+						      XTSFS_BLOCK_BYTES,
+						      xtsfs_sector_cipher_off(io->volume->layout, first + i));
 
-				if (n < 0)
-					return (int)n;
-				memset(scratch->sectors + n, 0, XTSFS_BLOCK_BYTES - (size_t)n);
-				r = xtsfs_sector_verify(io, first + i, XTSFS_BLOCK_BYTES, scratch->sectors, entry);
-				if (r < 0)
-					return r;
-				if (r == XTSFS_IS_BEFORE)
-					memcpy(entry->now, entry->before, sizeof(entry->now));
-			}
-			memcpy(entry->before, entry->now, sizeof(entry->before));
-			memset(entry->now, 0, sizeof(entry->now));
-			differs = true;
+			if (n < 0)
+				return (int)n;
+			memset(scratch->sectors + n, 0, XTSFS_BLOCK_BYTES - (size_t)n);
+			r = xtsfs_sector_verify(io, first + i, XTSFS_BLOCK_BYTES, scratch->sectors, &scratch->meta);
+			if (r < 0)
+				return r;
+			xtsfs_sector_settle(&scratch->meta, first + i, r);
 		}
-		if (!differs)
-			return 0;
-		xtsfs_file_mark_dirty(io->file, group_no);
-		r = xtsfs_meta_store(io, group_no, &scratch->meta);
-		if (r < 0)
-			return r;
+		memcpy(entry->before, entry->now, sizeof(entry->before));
+		memset(entry->now, 0, sizeof(entry->now));
+		differs = true;
 	}
-	r = zero_cipher(io, first, count);
-	if (r < 0)
-		xtsfs_file_set_unsure(io->file, true);
-	return r;
+	if (r < 0 || !differs)
+		return r < 0 ? r : 0;
+	xtsfs_file_mark_dirty(io->file, group_no);
+	r = xtsfs_meta_store(io, group_no, &scratch->meta);
+	return r < 0 ? r : 1;
 }
 
 /* The first sector at or after @sector_no whose group has anything stored, as far as the backing filesystem can tell.
@@ -104,6 +92,50 @@ static int64_t skip_backing_hole(struct xtsfs_io *io, uint64_t sector_no)
 			 (block % XTSFS_GROUP_BLOCKS ? block % XTSFS_GROUP_BLOCKS - 1 : 0));
 }
 
+/* @step for the part in each group of sectors [@first, @end) that is not a hole of the backing file already. 1 if one
+ * gave that. */
+static int each_group(struct xtsfs_io *io, uint64_t first, uint64_t end,
+		      int (*step)(struct xtsfs_io *io, uint64_t first, uint64_t count))
+{
+	int r = 0, any = 0;
+
+	for (uint64_t s = first; r >= 0 && s < end;) {
+		uint64_t border = (xtsfs_sector_group(s) + 1) * XTSFS_GROUP_SECTORS;
+		int64_t data = skip_backing_hole(io, s);
+
+		if ((uint64_t)data >= end)
+			break;
+		if ((uint64_t)data >= border) {
+			s = (uint64_t)data;
+			continue;
+		}
+		r = step(io, s, (border < end ? border : end) - s);
+		any |= r > 0;
+		s = border;
+	}
+	return r < 0 ? r : any;
+}
+
+static int punch_whole(struct xtsfs_io *io, uint64_t first, uint64_t end)
+{
+	int r = xtsfs_scratch() ? xtsfs_waiting_commit(io) : -ENOMEM;
+
+	if (r == 0 && xtsfs_has_tags(io)) {
+		r = xtsfs_file_end_under_way(io);
+		if (r == 0)
+			r = each_group(io, first, end, mark_holes);
+		if (r > 0)
+			r = xtsfs_file_flush(io);
+	}
+	if (r >= 0) {
+		r = each_group(io, first, end, zero_cipher);
+		xtsfs_file_set_under_way(io->file);
+	}
+	if (r < 0)
+		xtsfs_file_set_unsure(io->file, true); /* some entries are ahead of their sectors */
+	return r;
+}
+
 /* Make plain bytes [from, to) zero, within the file, with holes where sectors are whole. Exclusive lock, file in
  * sectors. */
 static int punch_sectors(struct xtsfs_io *io, uint64_t from, uint64_t to)
@@ -126,19 +158,8 @@ static int punch_sectors(struct xtsfs_io *io, uint64_t from, uint64_t to)
 	if (r == 0 && end * XTSFS_BLOCK_BYTES < to)
 		r = xtsfs_write_sectors(io, NULL, (size_t)(to - end * XTSFS_BLOCK_BYTES), end * XTSFS_BLOCK_BYTES,
 					XTSFS_STORE_META);
-	for (uint64_t s = first; r == 0 && s < end;) {
-		uint64_t border = (xtsfs_sector_group(s) + 1) * XTSFS_GROUP_SECTORS;
-		int64_t data = skip_backing_hole(io, s);
-
-		if ((uint64_t)data >= end)
-			break;
-		if ((uint64_t)data >= border) {
-			s = (uint64_t)data;
-			continue;
-		}
-		r = punch_group(io, s, (border < end ? border : end) - s);
-		s = border;
-	}
+	if (r == 0)
+		r = punch_whole(io, first, end);
 	return r;
 }
 
@@ -219,6 +240,8 @@ int xtsfs_fallocate(struct xtsfs_volume *volume, struct xtsfs_node *node, int mo
 	r = xtsfs_io_lock(&io, true);
 	if (r == 0) {
 		r = fallocate_locked(&io, mode, offset, offset + bytes);
+		if (r == 0 && xtsfs_waiting_is_due(&io))
+			r = xtsfs_waiting_commit_due(&io);
 		pthread_rwlock_unlock(&io.file->lock);
 	}
 	xtsfs_io_end(&io);

@@ -2,8 +2,9 @@
 /*
  * Inline files (spec 9.4): header and content in one block, so that a small file is one write.
  *
- * The write of the block is the commit in every case: growing inside the block is one write; shrinking, and coming back
- * from sectors, write the block first and then cut what is behind it.
+ * The write of the block is the commit in every case: growing makes the file longer first, which the old header
+ * ignores; shrinking, and coming back from sectors, write the block first and then cut what is behind it. What comes
+ * second must not become durable before the first, so there is a flush in between.
  */
 #include "core/file.h"
 
@@ -43,11 +44,22 @@ int xtsfs_inline_store(struct xtsfs_io *io, uint8_t *plain, uint32_t plain_bytes
 	header.plain_bytes = plain_bytes;
 	xtsfs_header_pack(&header, &block);
 	r = xtsfs_block0_tag(io->volume, &block, block.file.tag);
+	/* Inline content at a new length is read only if all of it is there. */
+	if (r == 0 && xtsfs_file_is_inline(file) && plain_bytes > file->plain_bytes) {
+		r = store->ops->truncate(store, io->handle, cipher_bytes);
+		if (r == 0)
+			r = xtsfs_file_flush(io);
+	}
 	if (r == 0)
 		r = xtsfs_store_pwrite(store, io->handle, &block, cipher_bytes, 0);
+	if (r < 0 && xtsfs_file_is_inline(file)) {
+		file->trim = true; /* it may be longer already */
+		xtsfs_file_set_changed(file, true);
+		return r;
+	}
 	if (r < 0) {
 		/* Whether it failed before it changed anything is not known: a file in sectors gets its header back. */
-		if (file->has_block0 && !xtsfs_file_is_inline(file) && xtsfs_file_store_block0(io) < 0) {
+		if (file->has_block0 && xtsfs_file_store_block0(io) < 0) {
 			file->loaded = false; /* what is on disk decides */
 			xtsfs_file_set_unsure(file, true);
 			xtsfs_file_set_changed(file, true);
@@ -64,7 +76,7 @@ int xtsfs_inline_store(struct xtsfs_io *io, uint8_t *plain, uint32_t plain_bytes
 	xtsfs_file_set_changed(file, false);
 	/* The write was the commit. A cut that fails is tried again before the next change and after the last use. */
 	if (shorter) {
-		file->trim = store->ops->truncate(store, io->handle, cipher_bytes) < 0;
+		file->trim = xtsfs_file_flush(io) < 0 || store->ops->truncate(store, io->handle, cipher_bytes) < 0;
 		xtsfs_file_set_changed(file, file->trim);
 	}
 	return 0;

@@ -11,8 +11,9 @@
  * who holds it exclusively takes only 5 to 7, and readers are not held up by a waiting writer (the default of glibc's
  * rwlocks), so it may also be taken shared twice. 2 file.lock           length and layout of one regular file 3
  * file.stripe[]       one group of sectors 4 volume.file_mutex   which nodes have file state 5 volume.table_mutex  node
- * table, links, reference counts 6 volume.fd_mutex     descriptor cache 7 file.dirty_mutex, volume.pending_mutex 4 to 7
- * are held over no system call and no other lock of that list, but 5 within 4.
+ * table, links, reference counts 6 volume.fd_mutex     descriptor cache 7 file.dirty_mutex, file.waiting.mutex,
+ * volume.pending_mutex 4 to 7 are held over no system call and no other lock of that list, but 5 and file.waiting.mutex
+ * within 4.
  */
 #ifndef XTSFS_CORE_INTERNAL_H
 #define XTSFS_CORE_INTERNAL_H
@@ -62,6 +63,7 @@ struct xtsfs_volume {
 	enum xtsfs_layout layout;
 	bool read_only, salvage, repair, no_atime, log_names;
 	bool unclean;	  /* an earlier writer died: an authentic marker was there */
+	int64_t marker_s; /* and it was made then, in seconds since 1970 */
 	bool read_first;  /* rule 10.5 for all files */
 	bool made_marker; /* by this opening */
 	int unsettled;	  /* an error that left a file as a crash would: the marker stays (atomic access) */
@@ -86,6 +88,10 @@ struct xtsfs_volume {
 		pending_mutex; /* guards the list of directories whose dirid is not known to be durable (dirid.c) */
 	struct xtsfs_node **pending;
 	size_t pending_count;
+
+	struct xtsfs_file *waiting_files; /* file_mutex: files in which overwritten sectors wait (waiting.c) */
+	size_t waiting_bytes;		  /* memory they take (atomic access) */
+	size_t waiting_most;		  /* with more than that a writer commits */
 };
 
 /* ---- node.c: the table ---- */

@@ -18,13 +18,15 @@ int xtsfs_block0_tag(struct xtsfs_volume *volume, const struct xtsfs_disk_block 
 int xtsfs_meta_load(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *ret_block)
 {
 	struct xtsfs_file *file = io->file;
+	const struct xtsfs_waiting_group *waits;
 	uint8_t tag[XTSFS_TAG_BYTES];
 	struct iovec parts[3];
 	ssize_t n;
 	int r;
 
-	if (group_no == 0) {
-		*ret_block = file->block0;
+	waits = xtsfs_waiting_find(file, group_no);
+	if (waits || group_no == 0) {
+		*ret_block = waits ? waits->meta : file->block0;
 		return 0;
 	}
 	n = xtsfs_store_pread(io->volume->store, io->handle, ret_block, sizeof(*ret_block),

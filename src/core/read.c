@@ -32,24 +32,25 @@ static int fetch(struct xtsfs_io *io, struct xtsfs_scratch *scratch, uint64_t fi
 	if (n < 0)
 		return (int)n;
 	memset(scratch->sectors + n, 0, bytes - (size_t)n);
+	xtsfs_waiting_overlay(io->file, first, count, scratch->sectors);
 	return 0;
 }
 
 /* Decrypt sectors [first, first + count), all data, that are at @cipher, copying plain bytes [from, to) of the file to
- * @ret_data. */
-static int emit(struct xtsfs_io *io, uint64_t first, uint64_t count, uint8_t *cipher, uint64_t from, uint64_t to,
-		uint8_t *ret_data)
+ * @ret_data. @plain_bytes: of content in each; more than one sector has all. */
+static int emit(struct xtsfs_io *io, uint64_t first, uint64_t count, uint8_t *cipher, uint32_t plain_bytes,
+		uint64_t from, uint64_t to, uint8_t *ret_data)
 {
 	uint64_t start = first * XTSFS_BLOCK_BYTES, end = (first + count) * XTSFS_BLOCK_BYTES;
 	int r;
 
-	if (from <= start && end <= to)
-		return xtsfs_sector_crypt(io, XTSFS_DECRYPT, first, cipher, ret_data + (start - from), end - start);
-	/* One sector of which a part is wanted, or the last one. */
-	r = xtsfs_sector_crypt(io, XTSFS_DECRYPT, first, cipher, cipher,
-			       xtsfs_pad16(xtsfs_sector_plain_bytes(io->file->plain_bytes, first)));
+	if (from <= start && end <= to && plain_bytes == XTSFS_BLOCK_BYTES)
+		return xtsfs_sector_decrypt(io, first, cipher, ret_data + (start - from), end - start);
+	/* One sector of which a part is wanted, or not all is content, or the last one. */
+	r = xtsfs_sector_decrypt(io, first, cipher, cipher, xtsfs_pad16(plain_bytes));
 	if (r < 0)
 		return r;
+	memset(cipher + plain_bytes, 0, XTSFS_BLOCK_BYTES - plain_bytes);
 	if (from < start)
 		memcpy(ret_data + (start - from), cipher, (size_t)((to < end ? to : end) - start));
 	else
@@ -71,32 +72,34 @@ static int read_group(struct xtsfs_io *io, uint8_t *ret_data, uint64_t from, uin
 	for (uint64_t i = 0; i <= count; i++) {
 		uint64_t sector_no = first + i, start = sector_no * XTSFS_BLOCK_BYTES;
 		bool whole = i < count && start >= from && start + XTSFS_BLOCK_BYTES <= to, wanted = i < count;
+		uint32_t plain_bytes = 0;
 		int verdict = XTSFS_IS_NOW;
 
 		if (wanted) {
-			const struct xtsfs_disk_entry *entry = &scratch->meta.entry[sector_no % XTSFS_GROUP_SECTORS];
-
-			verdict = xtsfs_sector_verify(
-				io, sector_no, xtsfs_sector_plain_bytes(io->file->plain_bytes, sector_no),
-				scratch->sectors + i * XTSFS_BLOCK_BYTES, xtsfs_has_tags(io) ? entry : NULL);
+			plain_bytes = xtsfs_sector_plain_bytes(io->file->plain_bytes, sector_no);
+			verdict = xtsfs_sector_verify(io, sector_no, plain_bytes,
+						      scratch->sectors + i * XTSFS_BLOCK_BYTES,
+						      xtsfs_has_tags(io) ? &scratch->meta : NULL);
 			if (verdict < 0)
 				return verdict;
+			plain_bytes = xtsfs_verdict_bytes(verdict, &scratch->meta, plain_bytes);
+			whole &= plain_bytes == XTSFS_BLOCK_BYTES;
 			if (verdict == XTSFS_IS_BAD && !io->volume->salvage) {
 				xtsfs_sector_report(io, sector_no);
 				return -EIO;
 			}
 		}
 		/* A run of whole data sectors goes to the engine at once. */
-		if (run && (!whole || verdict == XTSFS_IS_HOLE)) {
-			r = emit(io, sector_no - run, run, scratch->sectors + (i - run) * XTSFS_BLOCK_BYTES, from, to,
-				 ret_data);
+		if (run && !whole) {
+			r = emit(io, sector_no - run, run, scratch->sectors + (i - run) * XTSFS_BLOCK_BYTES,
+				 XTSFS_BLOCK_BYTES, from, to, ret_data);
 			if (r < 0)
 				return r;
 			run = 0;
 		}
 		if (!wanted)
 			break;
-		if (verdict == XTSFS_IS_HOLE) {
+		if (plain_bytes == 0) { /* a hole */
 			uint64_t a = start > from ? start : from;
 			uint64_t b = start + XTSFS_BLOCK_BYTES < to ? start + XTSFS_BLOCK_BYTES : to;
 
@@ -104,7 +107,8 @@ static int read_group(struct xtsfs_io *io, uint8_t *ret_data, uint64_t from, uin
 		} else if (whole) {
 			run++;
 		} else {
-			r = emit(io, sector_no, 1, scratch->sectors + i * XTSFS_BLOCK_BYTES, from, to, ret_data);
+			r = emit(io, sector_no, 1, scratch->sectors + i * XTSFS_BLOCK_BYTES, plain_bytes, from, to,
+				 ret_data);
 			if (r < 0)
 				return r;
 		}

@@ -44,9 +44,12 @@ int xtsfs_convert_to_sectors(struct xtsfs_io *io, const uint8_t *data, size_t by
 					 xtsfs_plain_to_cipher_bytes(io->volume->layout, plain_bytes));
 		file->plain_bytes = plain_bytes;
 	}
+	if (r == 0)
+		r = xtsfs_file_flush(io);
 	if (r == 0) {
 		r = xtsfs_file_store_block0(io);
 		if (r == 0) {
+			xtsfs_file_set_under_way(file);
 			xtsfs_file_set_changed(file, true);
 			return 0;
 		}
@@ -125,8 +128,7 @@ static int is_hole(struct xtsfs_io *io, uint64_t sector_no)
 	return r < 0 ? r : xtsfs_entry_is_zero(&scratch->meta.entry[sector_no % XTSFS_GROUP_SECTORS]);
 }
 
-/* Entries behind the last sector may be of sectors that were cut off; a hole needs zeros there. */
-static int clear_entries_behind(struct xtsfs_io *io)
+int xtsfs_clear_entries_behind(struct xtsfs_io *io)
 {
 	struct xtsfs_scratch *scratch = xtsfs_scratch();
 	uint64_t next = xtsfs_sector_count(io->file->plain_bytes), group_no = xtsfs_sector_group(next);
@@ -141,7 +143,8 @@ static int clear_entries_behind(struct xtsfs_io *io)
 	if (r < 0 || xtsfs_is_zero(&scratch->meta.entry[at], bytes))
 		return r;
 	memset(&scratch->meta.entry[at], 0, bytes);
-	return xtsfs_meta_store(io, group_no, &scratch->meta);
+	r = xtsfs_meta_store(io, group_no, &scratch->meta);
+	return r < 0 ? r : xtsfs_file_flush(io);
 }
 
 /* The last sector is a hole and becomes a whole one, of a file of @plain_bytes. */
@@ -179,7 +182,7 @@ static int grow_sectors(struct xtsfs_io *io, uint64_t plain_bytes)
 	}
 	if (r < 0 || file->plain_bytes == plain_bytes)
 		return r;
-	r = clear_entries_behind(io);
+	r = xtsfs_clear_entries_behind(io);
 	if (r == 0)
 		r = io->volume->store->ops->truncate(io->volume->store, io->handle,
 						     xtsfs_plain_to_cipher_bytes(io->volume->layout, plain_bytes));
@@ -210,13 +213,14 @@ static int retag_tail(struct xtsfs_io *io, uint64_t sector_no, uint32_t tail)
 	uint64_t group_no = xtsfs_sector_group(sector_no);
 	uint32_t old_bytes = xtsfs_sector_plain_bytes(io->file->plain_bytes, sector_no);
 	struct xtsfs_disk_entry *entry;
-	uint8_t tag[XTSFS_TAG_BYTES];
 	ssize_t n;
 	int r;
 
 	if (!scratch)
 		return -ENOMEM;
 	r = xtsfs_meta_load(io, group_no, &scratch->meta);
+	if (r == 0)
+		r = xtsfs_file_end_under_way(io);
 	if (r < 0)
 		return r;
 	entry = &scratch->meta.entry[sector_no % XTSFS_GROUP_SECTORS];
@@ -225,29 +229,69 @@ static int retag_tail(struct xtsfs_io *io, uint64_t sector_no, uint32_t tail)
 	if (n < 0)
 		return (int)n;
 	memset(scratch->sectors + n, 0, XTSFS_BLOCK_BYTES - (size_t)n);
-	r = xtsfs_sector_verify(io, sector_no, old_bytes, scratch->sectors, entry);
-	if (r < 0 || (r == XTSFS_IS_HOLE && xtsfs_entry_is_zero(entry)))
+	r = xtsfs_sector_verify(io, sector_no, old_bytes, scratch->sectors, &scratch->meta);
+	if (r < 0 || ((r == XTSFS_IS_HOLE || r == XTSFS_IS_ABSENT) && xtsfs_entry_is_zero(entry)))
 		return r < 0 ? r : 0;
 	if (r == XTSFS_IS_BAD) {
 		xtsfs_sector_report(io, sector_no);
 		return -EIO;
 	}
-	if (r == XTSFS_IS_BEFORE)
-		memcpy(tag, entry->before, sizeof(tag));
-	else if (r == XTSFS_IS_HOLE)
-		memset(tag, 0, sizeof(tag));
-	else
-		memcpy(tag, entry->now, sizeof(tag));
-	memcpy(entry->before, tag, sizeof(tag));
-	if (r == XTSFS_IS_HOLE) {
-		memset(entry->now, 0, sizeof(entry->now));
-	} else {
+	/* Cut behind the content of one of which not all is there, its record says all. */
+	if ((r == XTSFS_IS_SHORT || r == XTSFS_IS_CUT) && tail > xtsfs_verdict_bytes(r, &scratch->meta, old_bytes))
+		return 0;
+	xtsfs_sector_settle(&scratch->meta, sector_no, r);
+	memcpy(entry->before, entry->now, sizeof(entry->before));
+	if (r != XTSFS_IS_HOLE && r != XTSFS_IS_ABSENT) {
+		struct xtsfs_growing cut = {.from = sector_no * XTSFS_BLOCK_BYTES + tail};
+
 		r = xtsfs_sector_tag(io, sector_no, tail, scratch->sectors, entry->now);
 		if (r < 0)
 			return r;
+		memcpy(cut.tag, entry->now, sizeof(cut.tag));
+		xtsfs_growing_set(&scratch->meta, &cut);
 	}
 	xtsfs_file_mark_dirty(io->file, group_no);
-	return xtsfs_meta_store(io, group_no, &scratch->meta);
+	r = xtsfs_meta_store(io, group_no, &scratch->meta);
+	return r < 0 ? r : xtsfs_file_flush(io);
+}
+
+/*
+ * Without tags, nothing tells what of a last sector is content once its length and its content have become durable
+ * apart. So what is behind the new end becomes zeros first: in the 16-byte block of the end, whose plain padding reads
+ * as content when the file has grown, and in the next, which the backing filesystem may make half zeros (spec 9.8).
+ */
+static int clear_behind_end(struct xtsfs_io *io, uint64_t sector_no, uint32_t tail)
+{
+	uint32_t old_bytes = xtsfs_sector_plain_bytes(io->file->plain_bytes, sector_no),
+		 padded = xtsfs_pad16(old_bytes);
+	uint32_t from = tail - tail % 16, to = xtsfs_pad16(tail);
+	struct xtsfs_store *store = io->volume->store;
+	uint64_t offset = xtsfs_sector_cipher_off(io->volume->layout, sector_no);
+	struct xtsfs_scratch *scratch = xtsfs_scratch();
+	ssize_t n;
+	int r;
+
+	if (!scratch)
+		return -ENOMEM;
+	n = xtsfs_store_pread(store, io->handle, scratch->sectors, padded, offset);
+	if (n < 0)
+		return (int)n;
+	memset(scratch->sectors + n, 0, padded - (size_t)n);
+	r = xtsfs_sector_verify(io, sector_no, old_bytes, scratch->sectors, NULL);
+	if (r < 0 || r == XTSFS_IS_HOLE)
+		return r < 0 ? r : 0;
+	r = xtsfs_sector_decrypt(io, sector_no, scratch->sectors, scratch->sectors, padded);
+	if (r < 0)
+		return r;
+	memset(scratch->sectors + tail, 0, padded - tail);
+	r = xtsfs_sector_crypt(io, XTSFS_ENCRYPT, sector_no, scratch->sectors, scratch->sectors, padded);
+	if (r < 0)
+		return r;
+	if (to < padded) {
+		memset(scratch->sectors + to, 0, 16);
+		to += 16;
+	}
+	return xtsfs_store_pwrite(store, io->handle, scratch->sectors + from, to - from, offset + from);
 }
 
 static int shrink_sectors(struct xtsfs_io *io, uint64_t plain_bytes)
@@ -256,13 +300,18 @@ static int shrink_sectors(struct xtsfs_io *io, uint64_t plain_bytes)
 	uint32_t tail = (uint32_t)(plain_bytes % XTSFS_BLOCK_BYTES);
 	int r = xtsfs_file_begin_change(io, true, 0);
 
-	if (r == 0 && tail && xtsfs_has_tags(io))
-		r = retag_tail(io, plain_bytes / XTSFS_BLOCK_BYTES, tail);
+	if (r == 0 && tail)
+		r = xtsfs_has_tags(io) ? retag_tail(io, plain_bytes / XTSFS_BLOCK_BYTES, tail)
+				       : clear_behind_end(io, plain_bytes / XTSFS_BLOCK_BYTES, tail);
 	if (r == 0) {
 		r = io->volume->store->ops->truncate(io->volume->store, io->handle,
 						     xtsfs_plain_to_cipher_bytes(io->volume->layout, plain_bytes));
-		if (r < 0) /* the tail's entry is ahead of its length */
-			xtsfs_file_set_unsure(file, true);
+		xtsfs_file_set_under_way(file);
+	}
+	if (r < 0 && tail) { /* the tail's entry, or its content, is ahead of its length */
+		xtsfs_file_set_unsure(file, true);
+		if (!xtsfs_has_tags(io)) /* nothing will settle that */
+			__atomic_store_n(&io->volume->unsettled, r, __ATOMIC_RELAXED);
 	}
 	if (r == 0)
 		file->plain_bytes = plain_bytes;
@@ -276,6 +325,7 @@ static int make_empty(struct xtsfs_io *io)
 
 	if (r < 0)
 		return r;
+	xtsfs_waiting_drop(io->volume, file);
 	file->has_block0 = file->trim = false;
 	xtsfs_file_set_changed(file, false);
 	xtsfs_file_set_unsure(file, false);

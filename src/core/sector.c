@@ -51,6 +51,34 @@ int xtsfs_sector_crypt(struct xtsfs_io *io, enum xtsfs_direction direction, uint
 	return xtsfs_pool_crypt(keys->content[id[XTSFS_ID_BYTES - 1] & (keys->content_keys - 1)], direction, &run);
 }
 
+/* Without tags, after a crash: parts of a last sector that were never written (spec 9.8). */
+static int decrypt_torn(struct xtsfs_io *io, uint64_t sector_no, const uint8_t *in, uint8_t *out, size_t bytes)
+{
+	bool absent[XTSFS_BLOCK_BYTES / 16];
+
+	for (size_t at = 0; at < bytes; at += XTSFS_BLOCK_BYTES, sector_no++) {
+		size_t some = bytes - at < XTSFS_BLOCK_BYTES ? bytes - at : XTSFS_BLOCK_BYTES;
+		int r;
+
+		for (size_t i = 0; i < some / 16; i++)
+			absent[i] = xtsfs_is_zero(in + at + i * 16, 16);
+		r = xtsfs_sector_crypt(io, XTSFS_DECRYPT, sector_no, in + at, out + at, some);
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i < some / 16; i++)
+			if (absent[i])
+				memset(out + at + i * 16, 0, 16);
+	}
+	return 0;
+}
+
+int xtsfs_sector_decrypt(struct xtsfs_io *io, uint64_t sector_no, const uint8_t *in, uint8_t *out, size_t bytes)
+{
+	if (!xtsfs_has_tags(io) && xtsfs_is_interrupted(io))
+		return decrypt_torn(io, sector_no, in, out, bytes);
+	return xtsfs_sector_crypt(io, XTSFS_DECRYPT, sector_no, in, out, bytes);
+}
+
 int xtsfs_sector_tag(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_bytes, const uint8_t *cipher,
 		     uint8_t ret_tag[XTSFS_TAG_BYTES])
 {
@@ -69,9 +97,38 @@ int xtsfs_sector_tag(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_byt
 	return xtsfs_mac_tag(io->volume->keys->sector, parts, 2, ret_tag);
 }
 
-int xtsfs_sector_verify(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_bytes, const uint8_t *cipher,
-			const struct xtsfs_disk_entry *entry)
+/* Spec 9.8, for a sector that is not good by itself. */
+static int verify_interrupted(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_bytes, const uint8_t *cipher,
+			      const struct xtsfs_disk_block *meta, const uint8_t *now_tag)
 {
+	const struct xtsfs_disk_entry *entry = &meta->entry[sector_no % XTSFS_GROUP_SECTORS];
+	struct xtsfs_growing growing = xtsfs_growing_get(meta);
+	uint32_t from = (uint32_t)(growing.from % XTSFS_BLOCK_BYTES);
+	uint8_t tag[XTSFS_TAG_BYTES];
+	int r;
+
+	if (growing.from && growing.from / XTSFS_BLOCK_BYTES == sector_no) {
+		if (plain_bytes == from && xtsfs_equal_secret(now_tag, growing.tag, sizeof(growing.tag)))
+			return XTSFS_IS_BETWEEN;
+		if (plain_bytes > from) {
+			r = xtsfs_sector_tag(io, sector_no, from, cipher, tag);
+			if (r < 0)
+				return r;
+			if (xtsfs_equal_secret(tag, entry->before, sizeof(tag)))
+				return XTSFS_IS_SHORT;
+			if (xtsfs_equal_secret(tag, entry->now, sizeof(tag)))
+				return XTSFS_IS_CUT;
+		}
+	}
+	return xtsfs_is_zero(entry->now, sizeof(entry->now)) || xtsfs_is_zero(entry->before, sizeof(entry->before))
+		       ? XTSFS_IS_ABSENT
+		       : XTSFS_IS_BAD;
+}
+
+int xtsfs_sector_verify(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_bytes, const uint8_t *cipher,
+			const struct xtsfs_disk_block *meta)
+{
+	const struct xtsfs_disk_entry *entry = meta ? &meta->entry[sector_no % XTSFS_GROUP_SECTORS] : NULL;
 	bool sparse = io->file->header.flags & XTSFS_FILE_SPARSE;
 	uint8_t tag[XTSFS_TAG_BYTES];
 	int r;
@@ -87,7 +144,22 @@ int xtsfs_sector_verify(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_
 		return r;
 	if (xtsfs_equal_secret(tag, entry->now, sizeof(tag)))
 		return XTSFS_IS_NOW;
-	return xtsfs_equal_secret(tag, entry->before, sizeof(tag)) ? XTSFS_IS_BEFORE : XTSFS_IS_BAD;
+	if (xtsfs_equal_secret(tag, entry->before, sizeof(tag)))
+		return XTSFS_IS_BEFORE;
+	return xtsfs_is_interrupted(io) ? verify_interrupted(io, sector_no, plain_bytes, cipher, meta, tag)
+					: XTSFS_IS_BAD;
+}
+
+void xtsfs_sector_settle(struct xtsfs_disk_block *meta, uint64_t sector_no, int verdict)
+{
+	struct xtsfs_disk_entry *entry = &meta->entry[sector_no % XTSFS_GROUP_SECTORS];
+
+	if (verdict == XTSFS_IS_BEFORE || verdict == XTSFS_IS_SHORT)
+		memcpy(entry->now, entry->before, sizeof(entry->now));
+	else if (verdict == XTSFS_IS_HOLE || verdict == XTSFS_IS_ABSENT)
+		memset(entry->now, 0, sizeof(entry->now));
+	else if (verdict == XTSFS_IS_BETWEEN)
+		memcpy(entry->now, meta->file.growing.tag, sizeof(entry->now));
 }
 
 void xtsfs_sector_report(struct xtsfs_io *io, uint64_t sector_no)

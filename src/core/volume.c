@@ -105,6 +105,7 @@ static int look_for_marker(struct xtsfs_volume *volume, bool quiet)
 		return r;
 	volume->unclean = n == sizeof(disk) && memcmp(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic)) == 0 &&
 			  xtsfs_equal_secret(tag, disk.tag, sizeof(tag));
+	volume->marker_s = volume->unclean ? (int64_t)xtsfs_le64_get(disk.unix_s) : 0;
 	if (quiet) /* beside a writer, whose marker it is */
 		return 0;
 	if (volume->unclean)
@@ -267,6 +268,7 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	volume->repair = params->repair;
 	volume->log_names = params->log_names;
 	volume->threads = params->threads ? params->threads : processors > 2 ? (unsigned)processors : 2;
+	volume->waiting_most = params->waiting_bytes;
 	volume->fd_max = params->fds ? params->fds : default_fds();
 	volume->lock_handle = -1;
 	for (unsigned i = 0; i < XTSFS_DIR_STRIPES; i++)

@@ -22,13 +22,15 @@ struct xtsfs_node;
 
 struct xtsfs_volume_params {
 	bool read_only;
-	bool salvage;	  /* with read_only: serve what decrypts, verified or not */
-	bool peek;	  /* with read_only: no lock, beside a writer; what is read may be out of date */
-	bool repair;	  /* fsck: may clear the unclean marker; never makes one */
-	bool no_atime;	  /* reading leaves atime alone, where we may; implied by read_only */
-	bool log_names;	  /* plain paths of damaged files may be logged */
-	unsigned threads; /* I/O threads; OP handles for each TFM. 0: number of processors, at least 2 */
-	unsigned fds;	  /* descriptors the core may keep cached; 0: a third of RLIMIT_NOFILE */
+	bool salvage;	      /* with read_only: serve what decrypts, verified or not */
+	bool peek;	      /* with read_only: no lock, beside a writer; what is read may be out of date */
+	bool repair;	      /* fsck: may clear the unclean marker; never makes one */
+	bool no_atime;	      /* reading leaves atime alone, where we may; implied by read_only */
+	bool log_names;	      /* plain paths of damaged files may be logged */
+	unsigned threads;     /* I/O threads; OP handles for each TFM. 0: number of processors, at least 2 */
+	size_t waiting_bytes; /* memory for overwritten sectors that wait for a flush (waiting.c); 0: none waits longer
+				 than its write */
+	unsigned fds;	      /* descriptors the core may keep cached; 0: a third of RLIMIT_NOFILE */
 	const struct xtsfs_engine *engine;
 	const char *holder; /* text for xtsfs.lock: who has the volume, for people */
 };

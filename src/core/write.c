@@ -3,15 +3,15 @@
  * Writing (spec 10).
  *
  * One group at a time, in the thread's buffer: sectors that are covered only in part are read and merged, everything is
- * encrypted, the tags are made, then the meta block is written with now = new and before = what is on disk, and after
- * it the sectors; as one write where the range starts at the group's first sector, since the meta block lies in front
- * of it. That order makes every instant readable.
+ * encrypted, the tags are made with now = new and before = what is on disk. Then, for each group,
+ *
+ * - sectors that are overwritten in place wait in memory (waiting.c), since their meta block has to be durable first;
+ * - a change of length that touches an old sector, the last, writes the meta block, flushes, and writes the sectors;
+ * - new sectors and filled holes: meta block and sectors, as one write where the range starts at the group's first
+ *   sector, since the meta block lies in front of it.
  *
  * What is on disk is known from the entry (its "now"), unless an earlier writer died or a write failed: then the stored
  * sector is read and compared.
- *
- * A tail of 4081 bytes and more that grows is the one case in which content and length cannot change together; it takes
- * a second meta write and a truncation (grow_long_tail).
  */
 #include "core/file.h"
 
@@ -32,6 +32,9 @@ struct piece {
 	uint64_t old_plain_bytes, new_plain_bytes; /* of the file, before and after */
 	uint64_t group_no, first, count;
 	enum xtsfs_defer defer;
+	const struct xtsfs_waiting_group *waits; /* of the group, if anything does */
+	bool overwrites;			 /* a sector that is not a hole */
+	bool tail_is_short;			 /* or XTSFS_IS_CUT: its growing record goes on holding */
 };
 
 static uint8_t *sector_at(struct piece *p, uint64_t sector_no)
@@ -55,17 +58,13 @@ static int examine(struct xtsfs_io *io, struct piece *p, uint64_t sector_no, uin
 	if (n < 0)
 		return (int)n;
 	memset(cipher + n, 0, XTSFS_BLOCK_BYTES - (size_t)n);
-	return xtsfs_sector_verify(io, sector_no, plain_bytes, cipher,
-				   xtsfs_has_tags(io) ? entry_at(p, sector_no) : NULL);
+	xtsfs_waiting_overlay(io->file, sector_no, 1, cipher);
+	return xtsfs_sector_verify(io, sector_no, plain_bytes, cipher, xtsfs_has_tags(io) ? &p->scratch->meta : NULL);
 }
 
-/* Makes entry.now the tag of what is on disk. */
-static void settle_entry(struct xtsfs_disk_entry *entry, int verdict)
+static bool waits_already(struct piece *p, uint64_t sector_no)
 {
-	if (verdict == XTSFS_IS_BEFORE)
-		memcpy(entry->now, entry->before, sizeof(entry->now));
-	else if (verdict == XTSFS_IS_HOLE)
-		memset(entry->now, 0, sizeof(entry->now));
+	return p->waits && p->waits->sector[sector_no % XTSFS_GROUP_SECTORS];
 }
 
 /* The sector's new plaintext (or, for a sector that is wholly covered, nothing yet) in the buffer. Sets *ret_in to
@@ -88,18 +87,20 @@ static int prepare(struct xtsfs_io *io, struct piece *p, uint64_t sector_no, con
 			xtsfs_sector_report(io, sector_no);
 			return -EIO;
 		}
-		if (xtsfs_has_tags(io))
-			settle_entry(entry_at(p, sector_no), verdict);
+		if (xtsfs_has_tags(io) && !waits_already(p, sector_no))
+			xtsfs_sector_settle(&p->scratch->meta, sector_no, verdict);
+		p->tail_is_short |= verdict == XTSFS_IS_SHORT || verdict == XTSFS_IS_CUT;
+		old_bytes = xtsfs_verdict_bytes(verdict, &p->scratch->meta, old_bytes);
 	}
 	if (covered && p->data && to == XTSFS_BLOCK_BYTES) {
 		*ret_in = p->data + (start - p->from);
 		return 0;
 	}
 	*ret_in = plain;
-	if (covered || verdict == XTSFS_IS_HOLE) {
+	if (covered || old_bytes == 0) {
 		memset(plain, 0, XTSFS_BLOCK_BYTES);
 	} else {
-		int r = xtsfs_sector_crypt(io, XTSFS_DECRYPT, sector_no, plain, plain, xtsfs_pad16(old_bytes));
+		int r = xtsfs_sector_decrypt(io, sector_no, plain, plain, xtsfs_pad16(old_bytes));
 
 		if (r < 0)
 			return r;
@@ -141,94 +142,118 @@ static int encrypt_piece(struct xtsfs_io *io, struct piece *p)
 	return 0;
 }
 
-/* Entries for the new ciphertext, with the plain bytes each sector has in a file of @plain_bytes. */
-static int make_tags(struct xtsfs_io *io, struct piece *p, uint64_t plain_bytes, bool *ret_dirty)
+/* The sector that was the last and grows is known by its new content at the old length too (spec 9.8). */
+static int make_growing(struct xtsfs_io *io, struct piece *p, bool *ret_dirty)
+{
+	struct xtsfs_growing growing = xtsfs_growing_get(&p->scratch->meta);
+	uint64_t last = p->old_plain_bytes / XTSFS_BLOCK_BYTES, is_of = growing.from / XTSFS_BLOCK_BYTES;
+	bool grows = p->new_plain_bytes > p->old_plain_bytes && p->old_plain_bytes % XTSFS_BLOCK_BYTES &&
+		     last >= p->first && last < p->first + p->count &&
+		     !xtsfs_is_zero(entry_at(p, last)->before, XTSFS_TAG_BYTES);
+	int r;
+
+	if (!grows && !(growing.from && is_of >= p->first && is_of < p->first + p->count))
+		return 0;
+	if (!p->tail_is_short && !grows) {
+		xtsfs_growing_set(&p->scratch->meta, NULL);
+		return 0;
+	}
+	if (!p->tail_is_short)
+		growing.from = p->old_plain_bytes;
+	is_of = growing.from / XTSFS_BLOCK_BYTES;
+	r = xtsfs_sector_tag(io, is_of, (uint32_t)(growing.from % XTSFS_BLOCK_BYTES), sector_at(p, is_of), growing.tag);
+	if (r == 0)
+		xtsfs_growing_set(&p->scratch->meta, &growing);
+	*ret_dirty = true;
+	return r;
+}
+
+/* Entries for the new ciphertext. */
+static int make_tags(struct xtsfs_io *io, struct piece *p, bool *ret_dirty)
 {
 	*ret_dirty = false;
 	for (uint64_t s = p->first; s < p->first + p->count; s++) {
 		struct xtsfs_disk_entry *entry = entry_at(p, s);
 		uint8_t tag[XTSFS_TAG_BYTES];
-		int r = xtsfs_sector_tag(io, s, xtsfs_sector_plain_bytes(plain_bytes, s), sector_at(p, s), tag);
+		int r = xtsfs_sector_tag(io, s, xtsfs_sector_plain_bytes(p->new_plain_bytes, s), sector_at(p, s), tag);
 
 		if (r < 0)
 			return r;
-		if (xtsfs_sector_plain_bytes(p->old_plain_bytes, s)) {
+		if (waits_already(p, s)) {
+			*ret_dirty = true; /* before stays what is on disk */
+		} else if (xtsfs_sector_plain_bytes(p->old_plain_bytes, s)) {
 			memcpy(entry->before, entry->now, sizeof(tag));
 			*ret_dirty |= memcmp(entry->before, tag, sizeof(tag)) != 0;
+			p->overwrites |= !xtsfs_is_zero(entry->before, sizeof(tag));
 		} else {
 			memcpy(entry->before, tag, sizeof(tag));
 		}
 		memcpy(entry->now, tag, sizeof(tag));
 	}
-	return 0;
+	return make_growing(io, p, ret_dirty);
 }
 
-/* Stored bytes of the piece's sectors in a file of @plain_bytes. */
-static size_t sectors_cipher_bytes(const struct piece *p, uint64_t plain_bytes)
+/* Stored bytes of the piece's sectors in a file of its new size. */
+static size_t sectors_cipher_bytes(const struct piece *p)
 {
 	uint64_t last = p->first + p->count - 1;
 
 	return (size_t)(p->count - 1) * XTSFS_BLOCK_BYTES +
-	       xtsfs_tail_cipher_bytes(xtsfs_sector_plain_bytes(plain_bytes, last));
+	       xtsfs_tail_cipher_bytes(xtsfs_sector_plain_bytes(p->new_plain_bytes, last));
 }
 
-static int store_piece(struct xtsfs_io *io, struct piece *p, uint64_t plain_bytes)
+/* Meta block and sectors; what is overwritten is guarded by a flush in between. */
+static int store_piece(struct xtsfs_io *io, struct piece *p)
 {
 	struct xtsfs_store *store = io->volume->store;
-	size_t bytes = sectors_cipher_bytes(p, plain_bytes);
+	size_t bytes = sectors_cipher_bytes(p);
 	uint64_t offset = xtsfs_sector_cipher_off(io->volume->layout, p->first);
 	bool meta = xtsfs_has_tags(io) && !(p->defer == XTSFS_DEFER_BLOCK0 && p->group_no == 0);
-	bool joined = meta && p->first % XTSFS_GROUP_SECTORS == 0;
-	size_t filler = bytes % XTSFS_BLOCK_BYTES;
+	bool joined = meta && !p->overwrites && p->first % XTSFS_GROUP_SECTORS == 0;
+	uint64_t last = p->first + p->count - 1;
+	size_t used = (size_t)(p->count - 1) * XTSFS_BLOCK_BYTES +
+		      xtsfs_pad16(xtsfs_sector_plain_bytes(p->new_plain_bytes, last));
 	int r = 0;
 
-	/* The filler of a long tail lies past its sector in the buffer: zeros. That of a short one is ciphertext
-	 * without meaning. */
-	if (filler < 16)
-		memset(sector_at(p, p->first) + bytes - filler, 0, filler);
-	if (joined)
+	memset(sector_at(p, p->first) + used, 0, bytes - used); /* the filler */
+	if (p->overwrites)
+		r = xtsfs_file_end_under_way(io);
+	if (r == 0 && joined)
 		r = xtsfs_meta_seal(io, p->group_no, &p->scratch->meta);
-	else if (meta)
+	else if (r == 0 && meta)
 		r = xtsfs_meta_store(io, p->group_no, &p->scratch->meta);
+	if (r == 0 && p->overwrites)
+		r = xtsfs_file_flush(io);
 	if (r < 0)
 		return r;
 	/* Block 0 in memory, also if the write fails half-way: the new entries accept both versions of each sector. */
 	if (p->group_no == 0 && xtsfs_has_tags(io))
 		io->file->block0 = p->scratch->meta;
 	if (joined)
-		return xtsfs_store_pwrite(store, io->handle, &p->scratch->meta, sizeof(p->scratch->meta) + bytes,
-					  offset - XTSFS_BLOCK_BYTES);
-	return xtsfs_store_pwrite(store, io->handle, sector_at(p, p->first), bytes, offset);
-}
+		r = xtsfs_store_pwrite(store, io->handle, &p->scratch->meta, sizeof(p->scratch->meta) + bytes,
+				       offset - XTSFS_BLOCK_BYTES);
+	else
+		r = xtsfs_store_pwrite(store, io->handle, sector_at(p, p->first), bytes, offset);
+	/* From a long tail to a whole sector the stored length shrinks. */
+	if (r == 0 && p->new_plain_bytes > p->old_plain_bytes) {
+		uint64_t cipher_bytes = xtsfs_plain_to_cipher_bytes(io->volume->layout, p->new_plain_bytes);
 
-/* The content of a tail of 4081 bytes or more has been written with its old length; now the length (spec 10 rule 2). */
-static int grow_long_tail(struct xtsfs_io *io, struct piece *p)
-{
-	struct xtsfs_store *store = io->volume->store;
-	uint64_t last = p->first + p->count - 1;
-	bool dirty;
-	int r;
-
-	if (xtsfs_has_tags(io)) {
-		r = make_tags(io, p, p->new_plain_bytes, &dirty);
-		if (r == 0)
-			r = xtsfs_meta_store(io, p->group_no, &p->scratch->meta);
-		if (r < 0)
-			return r;
+		if (cipher_bytes < xtsfs_plain_to_cipher_bytes(io->volume->layout, p->old_plain_bytes))
+			r = store->ops->truncate(store, io->handle, cipher_bytes);
 	}
-	return store->ops->truncate(
-		store, io->handle,
-		xtsfs_sector_cipher_off(io->volume->layout, last) +
-			xtsfs_tail_cipher_bytes(xtsfs_sector_plain_bytes(p->new_plain_bytes, last)));
+	xtsfs_file_set_under_way(io->file);
+	return r;
 }
 
-static int write_piece(struct xtsfs_io *io, struct piece *p, bool long_tail)
+static int write_piece(struct xtsfs_io *io, struct piece *p)
 {
-	uint64_t stored_plain_bytes = long_tail ? p->old_plain_bytes : p->new_plain_bytes;
-	bool dirty = false;
+	bool dirty = false, in_place = p->new_plain_bytes == p->old_plain_bytes;
 	int r;
 
+	p->waits = NULL;
+	p->overwrites = p->tail_is_short = false;
 	if (xtsfs_has_tags(io)) {
+		p->waits = xtsfs_waiting_find(io->file, p->group_no);
 		if (p->group_no > 0 && p->group_no * XTSFS_GROUP_SECTORS >= xtsfs_sector_count(p->old_plain_bytes))
 			memset(&p->scratch->meta, 0, sizeof(p->scratch->meta)); /* a group that is new */
 		else if ((r = xtsfs_meta_load(io, p->group_no, &p->scratch->meta)) < 0)
@@ -236,14 +261,14 @@ static int write_piece(struct xtsfs_io *io, struct piece *p, bool long_tail)
 	}
 	r = encrypt_piece(io, p);
 	if (r == 0 && xtsfs_has_tags(io))
-		r = make_tags(io, p, stored_plain_bytes, &dirty);
+		r = make_tags(io, p, &dirty);
 	if (r < 0)
 		return r;
-	if (dirty || long_tail)
+	if (dirty)
 		xtsfs_file_mark_dirty(io->file, p->group_no);
-	r = store_piece(io, p, stored_plain_bytes);
-	if (r == 0 && long_tail)
-		r = grow_long_tail(io, p);
+	if (in_place && (p->overwrites || p->waits))
+		return xtsfs_waiting_add(io, &p->scratch->meta, p->first, p->count, sector_at(p, p->first));
+	r = store_piece(io, p);
 	if (r < 0)
 		xtsfs_file_set_unsure(io->file, true);
 	return r;
@@ -258,19 +283,9 @@ int xtsfs_write_sectors(struct xtsfs_io *io, const uint8_t *data, size_t bytes, 
 	if (!p.scratch)
 		return -ENOMEM;
 	for (p.from = offset; p.from < end; p.from = p.to) {
-		uint32_t tail = (uint32_t)(file->plain_bytes % XTSFS_BLOCK_BYTES);
-		uint64_t tail_start = file->plain_bytes - tail;
-		bool long_tail = tail > XTSFS_SHORT_TAIL_MAX && end > file->plain_bytes && p.from >= tail_start;
 		int r;
 
 		p.to = (p.from / GROUP_BYTES + 1) * GROUP_BYTES;
-		if (tail > XTSFS_SHORT_TAIL_MAX && end > file->plain_bytes) {
-			/* The long tail is a piece of its own. */
-			uint64_t border = long_tail ? tail_start + XTSFS_BLOCK_BYTES : tail_start;
-
-			if (p.to > border)
-				p.to = border;
-		}
 		if (p.to > end)
 			p.to = end;
 		p.data = data ? data + (p.from - offset) : NULL;
@@ -284,7 +299,7 @@ int xtsfs_write_sectors(struct xtsfs_io *io, const uint8_t *data, size_t bytes, 
 		pthread_rwlock_t *stripe = xtsfs_stripe(io, p.group_no);
 
 		pthread_rwlock_wrlock(stripe);
-		r = write_piece(io, &p, long_tail);
+		r = write_piece(io, &p);
 		pthread_rwlock_unlock(stripe);
 		if (r < 0) {
 			if (p.new_plain_bytes > file->plain_bytes && defer == XTSFS_STORE_META) {
@@ -314,8 +329,10 @@ static int write_exclusive(struct xtsfs_io *io, const uint8_t *data, size_t byte
 	if (r < 0)
 		return r;
 
-	if (file->has_block0 && !xtsfs_file_is_inline(file))
-		return xtsfs_write_sectors(io, data, bytes, offset, XTSFS_STORE_META);
+	if (file->has_block0 && !xtsfs_file_is_inline(file)) {
+		r = xtsfs_clear_entries_behind(io);
+		return r < 0 ? r : xtsfs_write_sectors(io, data, bytes, offset, XTSFS_STORE_META);
+	}
 	if (end > file->plain_bytes && end > XTSFS_INLINE_MAX) {
 		if (file->has_block0)
 			return xtsfs_convert_to_sectors(io, data, bytes, offset, end);
@@ -396,9 +413,29 @@ static void put_mtime_back(const struct xtsfs_io *io, const struct kept_mtime *k
 static int write_in_place(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset, bool cached)
 {
 	struct kept_mtime keep = keep_mtime(io, cached);
+	struct xtsfs_store *store = io->volume->store;
 	int r = xtsfs_write_sectors(io, data, bytes, offset, XTSFS_STORE_META);
 
 	put_mtime_back(io, &keep);
+	/* What waits has not touched the backing file. */
+	if (!cached && xtsfs_waiting_has(io->file)) {
+		struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+
+		if (clock_gettime(CLOCK_REALTIME_COARSE, &times[1]) == 0)
+			(void)store->ops->utimens(store, io->handle, NULL, times);
+	}
+	return r;
+}
+
+/* More waits in memory than may. */
+static int commit_waiting(struct xtsfs_io *io)
+{
+	int r = xtsfs_io_lock(io, true);
+
+	if (r == 0) {
+		r = xtsfs_waiting_commit_due(io);
+		pthread_rwlock_unlock(&io->file->lock);
+	}
 	return r;
 }
 
@@ -442,6 +479,11 @@ static ssize_t write_any(struct xtsfs_volume *volume, struct xtsfs_node *node, c
 				pthread_rwlock_unlock(&io.file->lock);
 			}
 		}
+	}
+	if (r == 0 && xtsfs_waiting_is_due(&io)) {
+		r = commit_waiting(&io);
+		if (r < 0)
+			io.done = 0; /* which of it got in is not known */
 	}
 	/* What got in before the error counts, as with write(2). */
 	if (r < 0 && io.done > 0) {

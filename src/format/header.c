@@ -17,11 +17,42 @@ static struct iovec part(const void *data, size_t bytes)
 	return (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
 }
 
+struct xtsfs_growing xtsfs_growing_get(const struct xtsfs_disk_block *block)
+{
+	struct xtsfs_growing growing = {.from = xtsfs_le64_get(block->file.growing.from)};
+
+	memcpy(growing.tag, block->file.growing.tag, sizeof(growing.tag));
+	return growing;
+}
+
+void xtsfs_growing_set(struct xtsfs_disk_block *block, const struct xtsfs_growing *growing)
+{
+	memset(&block->file.growing, 0, sizeof(block->file.growing));
+	if (!growing)
+		return;
+	block->file.growing.from = xtsfs_le64_of(growing->from);
+	memcpy(block->file.growing.tag, growing->tag, sizeof(growing->tag));
+}
+
+/* It is of a sector of the group that was the last, and not a whole one. */
+static bool growing_is_valid(const struct xtsfs_disk_block *block, uint64_t group_no)
+{
+	const struct xtsfs_disk_growing *growing = &block->file.growing;
+	uint64_t from = xtsfs_le64_get(growing->from);
+
+	if (from == 0)
+		return xtsfs_is_zero(growing->tag, sizeof(growing->tag));
+	return from <= XTSFS_PLAIN_MAX && from % XTSFS_BLOCK_BYTES != 0 &&
+	       xtsfs_sector_group(from / XTSFS_BLOCK_BYTES) == group_no;
+}
+
 void xtsfs_header_pack(const struct xtsfs_header *header, struct xtsfs_disk_block *ret_block)
 {
 	struct xtsfs_disk_header *disk = &ret_block->file;
+	struct xtsfs_disk_growing growing = disk->growing;
 
 	memset(disk, 0, sizeof(*disk));
+	disk->growing = growing;
 	memcpy(disk->magic, XTSFS_MAGIC_FILE, sizeof(disk->magic));
 	disk->version = xtsfs_le32_of(XTSFS_FORMAT_VERSION);
 	disk->flags = xtsfs_le32_of(header->flags);
@@ -41,7 +72,8 @@ int xtsfs_header_parse(const struct xtsfs_disk_block *block, size_t cipher_bytes
 	header.plain_bytes = xtsfs_le64_get(disk->plain_bytes);
 	if (xtsfs_le32_get(disk->version) != XTSFS_FORMAT_VERSION || (header.flags & ~(uint32_t)XTSFS_FILE_FLAGS))
 		return -XTSFS_EFEATURE;
-	if (!xtsfs_is_zero(disk->zero, sizeof(disk->zero)))
+	if (!xtsfs_is_zero(disk->zero, sizeof(disk->zero)) || !growing_is_valid(block, 0) ||
+	    ((header.flags & XTSFS_FILE_INLINE) && !xtsfs_is_zero(&disk->growing, sizeof(disk->growing))))
 		return -XTSFS_EDAMAGED;
 	if (header.flags & XTSFS_FILE_INLINE) {
 		if (!(header.flags & XTSFS_FILE_CLEAN) || (header.flags & XTSFS_FILE_SPARSE) ||
@@ -78,8 +110,10 @@ unsigned xtsfs_header_tag_parts(const struct xtsfs_disk_block *block, struct iov
 void xtsfs_meta_pack(uint64_t group_no, const uint8_t file_id[XTSFS_ID_BYTES], struct xtsfs_disk_block *ret_block)
 {
 	struct xtsfs_disk_meta_header *disk = &ret_block->meta;
+	struct xtsfs_disk_growing growing = disk->growing;
 
 	memset(disk, 0, sizeof(*disk));
+	disk->growing = growing;
 	memcpy(disk->magic, XTSFS_MAGIC_META, sizeof(disk->magic));
 	disk->group_no = xtsfs_le64_of(group_no);
 	memcpy(disk->file_id, file_id, XTSFS_ID_BYTES);
@@ -91,7 +125,8 @@ int xtsfs_meta_check(const struct xtsfs_disk_block *block, uint64_t group_no, co
 
 	if (memcmp(disk->magic, XTSFS_MAGIC_META, sizeof(disk->magic)) != 0 ||
 	    xtsfs_le64_get(disk->group_no) != group_no || memcmp(disk->file_id, file_id, XTSFS_ID_BYTES) != 0 ||
-	    !xtsfs_is_zero(disk->zero, sizeof(disk->zero)))
+	    !xtsfs_is_zero(disk->zero, sizeof(disk->zero)) ||
+	    !xtsfs_is_zero(disk->more_zero, sizeof(disk->more_zero)) || !growing_is_valid(block, group_no))
 		return -XTSFS_EDAMAGED;
 	return 0;
 }

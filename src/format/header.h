@@ -14,6 +14,12 @@
 #include <stdbool.h>
 #include <sys/uio.h>
 
+/* The last sector was made longer, and how it is known in between (spec 9.8). */
+struct xtsfs_growing {
+	uint64_t from; /* plain bytes of the file before; 0: none */
+	uint8_t tag[XTSFS_DISK_TAG_BYTES];
+};
+
 struct xtsfs_header {
 	uint32_t flags; /* enum xtsfs_file_flags */
 	uint8_t file_id[XTSFS_ID_BYTES];
@@ -21,7 +27,12 @@ struct xtsfs_header {
 	uint8_t dirid_hint[XTSFS_ID_BYTES];
 };
 
-/** Fills the header part of @ret_block except the tag; the rest of the block is untouched. */
+/** The growing record of block 0 or of a meta block, which has been checked. */
+struct xtsfs_growing xtsfs_growing_get(const struct xtsfs_disk_block *block);
+/** @growing NULL: none. */
+void xtsfs_growing_set(struct xtsfs_disk_block *block, const struct xtsfs_growing *growing);
+
+/** Fills the header part of @ret_block except the tag and the growing record; the rest of the block is untouched. */
 void xtsfs_header_pack(const struct xtsfs_header *header, struct xtsfs_disk_block *ret_block);
 /**
  * Parse block 0 whose first @cipher_bytes (0 to 4096) are there. Checks everything but the tag.
@@ -34,7 +45,7 @@ xtsfs_must_check int xtsfs_header_parse(const struct xtsfs_disk_block *block, si
  */
 unsigned xtsfs_header_tag_parts(const struct xtsfs_disk_block *block, struct iovec ret_parts[3]);
 
-/** Meta block of group ≥ 1: header without tag; entries untouched. */
+/** Meta block of group ≥ 1: header without tag; growing record and entries untouched. */
 void xtsfs_meta_pack(uint64_t group_no, const uint8_t file_id[XTSFS_ID_BYTES], struct xtsfs_disk_block *ret_block);
 /** 0 or -EUCLEAN. */
 xtsfs_must_check int xtsfs_meta_check(const struct xtsfs_disk_block *block, uint64_t group_no,

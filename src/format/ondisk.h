@@ -56,6 +56,12 @@ enum xtsfs_file_flags {
 	XTSFS_FILE_FLAGS = 7U,
 };
 
+/* spec 9.8; at one place in block 0 and in meta blocks */
+struct xtsfs_disk_growing {
+	struct xtsfs_le64 from; /* plain bytes of the file before; 0: nothing grows */
+	uint8_t tag[XTSFS_DISK_TAG_BYTES];
+};
+
 /* spec 9.1 */
 struct xtsfs_disk_header {
 	uint8_t magic[8];
@@ -64,13 +70,15 @@ struct xtsfs_disk_header {
 	uint8_t file_id[XTSFS_ID_BYTES];
 	struct xtsfs_le64 plain_bytes;
 	uint8_t dirid_hint[XTSFS_ID_BYTES];
-	uint8_t zero[56];
+	struct xtsfs_disk_growing growing;
+	uint8_t zero[32];
 	uint8_t tag[XTSFS_DISK_TAG_BYTES];
 };
 static_assert(sizeof(struct xtsfs_disk_header) == XTSFS_HEADER_BYTES, "spec 9.1");
 static_assert(offsetof(struct xtsfs_disk_header, file_id) == 16, "spec 9.1");
 static_assert(offsetof(struct xtsfs_disk_header, plain_bytes) == 32, "spec 9.1");
 static_assert(offsetof(struct xtsfs_disk_header, dirid_hint) == 40, "spec 9.1");
+static_assert(offsetof(struct xtsfs_disk_header, growing) == 56, "spec 9.1");
 static_assert(offsetof(struct xtsfs_disk_header, tag) == 112, "spec 9.1");
 
 /* spec 9.6 */
@@ -78,10 +86,13 @@ struct xtsfs_disk_meta_header {
 	uint8_t magic[8];
 	struct xtsfs_le64 group_no;
 	uint8_t file_id[XTSFS_ID_BYTES];
-	uint8_t zero[80];
+	uint8_t zero[24];
+	struct xtsfs_disk_growing growing;
+	uint8_t more_zero[32];
 	uint8_t tag[XTSFS_DISK_TAG_BYTES];
 };
 static_assert(sizeof(struct xtsfs_disk_meta_header) == XTSFS_HEADER_BYTES, "spec 9.6");
+static_assert(offsetof(struct xtsfs_disk_meta_header, growing) == 56, "spec 9.6");
 static_assert(offsetof(struct xtsfs_disk_meta_header, tag) == 112, "spec 9.6");
 
 struct xtsfs_disk_entry {

@@ -14,6 +14,7 @@
 #include "fuse/session.h"
 
 #include "base/log.h"
+#include "fuse/flusher.h"
 #include "fuse/ops.h"
 #include "fuse/seek.h"
 
@@ -162,7 +163,7 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 
 	if (r == 0) {
 		session->mount.volume = volume;
-		session->read_only = options->read_only;
+		session->read_only = options->read_only || options->salvage;
 		session->se = fuse_session_new(&args, &xtsfs_fuse_ops, sizeof(xtsfs_fuse_ops), &session->mount);
 		r = session->se ? 0 : -EIO;
 	}
@@ -188,6 +189,7 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	struct xtsfs_flusher *flusher = NULL;
 	int r;
 
 	if (!config)
@@ -199,7 +201,10 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	fuse_loop_cfg_set_clone_fd(config, 0);
 	fuse_loop_cfg_set_max_threads(config, threads);
 	fuse_loop_cfg_set_idle_threads(config, threads);
-	r = fuse_session_loop_mt(session->se, config);
+	r = session->read_only ? 0 : xtsfs_flusher_start(session->mount.volume, &flusher);
+	if (r == 0)
+		r = fuse_session_loop_mt(session->se, config);
+	xtsfs_flusher_stop(flusher);
 	fuse_loop_cfg_destroy(config);
 	xtsfs_seeker_end(session->mount.seeker);
 	session->mount.seeker = NULL;

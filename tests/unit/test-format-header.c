@@ -38,6 +38,7 @@ static void test_round_trip(void **state)
 		struct xtsfs_disk_block block;
 
 		memset(&block, 0xcc, sizeof(block));
+		xtsfs_growing_set(&block, NULL);
 		xtsfs_header_pack(&header, &block);
 		assert_memory_equal(&block, "xtsfs.f1\1\0\0\0", 12);
 		assert_int_equal(block.inline_cipher[0], 0xcc);
@@ -63,7 +64,9 @@ static void test_refusals(void **state)
 		{XTSFS_FILE_CLEAN, 5, 4096, 11, -EPROTO},
 		{XTSFS_FILE_CLEAN | 8, 5, 4096, -1, -EPROTO}, /* flags */
 		{XTSFS_FILE_CLEAN | 0x80000000U, 5, 4096, -1, -EPROTO},
-		{XTSFS_FILE_CLEAN, 5, 4096, 56, -EUCLEAN}, /* reserved */
+		{XTSFS_FILE_CLEAN, 5, 4096, 80, -EUCLEAN}, /* reserved */
+		{XTSFS_FILE_CLEAN, 5, 4096, 64, -EUCLEAN}, /* a growing tag without a size */
+		{XTSFS_FILE_INLINE | XTSFS_FILE_CLEAN, 5, 148, 56, -EUCLEAN},
 		{XTSFS_FILE_CLEAN, 5, 4096, 111, -EUCLEAN},
 		{XTSFS_FILE_CLEAN, 5, 4095, -1, -EUCLEAN}, /* too short */
 		{XTSFS_FILE_CLEAN, 5, 127, -1, -EUCLEAN},
@@ -116,15 +119,52 @@ static void test_tag_parts(void **state)
 	assert_int_equal(parts[2].iov_len, 3968);
 }
 
+static void test_growing(void **state)
+{
+	static const struct {
+		uint64_t group_no, from;
+		int want;
+	} cases[] = {
+		{0, 1, 0},
+		{0, 4095, 0},
+		{0, 4096, -EUCLEAN}, /* not within a sector */
+		{0, 124 * 4096 - 1, 0},
+		{0, 124 * 4096 + 1, -EUCLEAN}, /* in another group */
+		{1, 124 * 4096 + 1, 0},
+		{1, 124 * 4096 - 1, -EUCLEAN},
+		{0, UINT64_MAX, -EUCLEAN},
+	};
+	const struct xtsfs_header header = sample(0, 0);
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+		struct xtsfs_growing growing = {.from = cases[i].from, .tag = {1, 2, 3}}, got;
+		struct xtsfs_disk_block block = {0};
+		struct xtsfs_header parsed;
+
+		xtsfs_growing_set(&block, &growing);
+		if (cases[i].group_no) {
+			xtsfs_meta_pack(cases[i].group_no, header.file_id, &block);
+			assert_int_equal(xtsfs_meta_check(&block, cases[i].group_no, header.file_id), cases[i].want);
+		} else {
+			xtsfs_header_pack(&header, &block);
+			assert_int_equal(xtsfs_header_parse(&block, 4096, &parsed), cases[i].want);
+		}
+		got = xtsfs_growing_get(&block);
+		assert_memory_equal(&got, &growing, sizeof(got));
+	}
+}
+
 static void test_meta(void **state)
 {
-	static const unsigned checked[] = {0, 7, 8, 15, 16, 31, 32, 111};
+	static const unsigned checked[] = {0, 7, 8, 15, 16, 31, 32, 55, 56, 64, 79, 80, 111};
 	const struct xtsfs_header header = sample(0, 0);
 	struct xtsfs_disk_block block;
 	struct iovec parts[3];
 
 	(void)state;
 	memset(&block, 0xcc, sizeof(block));
+	xtsfs_growing_set(&block, NULL);
 	xtsfs_meta_pack(0x0102030405060708ULL, header.file_id, &block);
 	assert_memory_equal(&block, "xtsfs.m1\x08\x07\x06\x05\x04\x03\x02\x01", 16);
 	assert_int_equal(xtsfs_meta_check(&block, 0x0102030405060708ULL, header.file_id), 0);
@@ -144,10 +184,8 @@ static void test_meta(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_tag_parts),
-		cmocka_unit_test(test_meta),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_refusals), cmocka_unit_test(test_tag_parts),
+		cmocka_unit_test(test_growing),	   cmocka_unit_test(test_meta),
 	};
 
 	return cmocka_run_group_tests_name("format-header", tests, NULL, NULL);
