@@ -33,6 +33,18 @@ static bool is_like(const uint8_t *data, uint64_t bytes, uint64_t start, const s
 	return start + bytes <= want->bytes && memcmp(data, want->data + start, bytes) == 0;
 }
 
+/* Without tags, of a file that is to be cut: the sector of its new end may have zeros behind that already. */
+static bool is_cut(const uint8_t *data, uint64_t bytes, uint64_t start, const struct content *old,
+		   const struct content *new)
+{
+	if (new->bytes <= start || new->bytes >= start + bytes || start + bytes > old->bytes)
+		return false;
+	for (uint64_t i = 0; i < bytes; i++)
+		if (data[i] != old->data[start + i] && (data[i] || start + i < new->bytes))
+			return false;
+	return true;
+}
+
 bool content_is_between(const struct content *old, const struct content *new, const uint8_t *data, uint64_t bytes,
 			bool none, char *ret_why, size_t room)
 {
@@ -60,7 +72,8 @@ bool content_is_between(const struct content *old, const struct content *new, co
 		if (maybe_tail && start + part == bytes)
 			while (part > CORE_B - 15 && !data[start + part - 1])
 				part--;
-		if (is_like(data + start, part, start, old) || is_like(data + start, part, start, new))
+		if (is_like(data + start, part, start, old) || is_like(data + start, part, start, new) ||
+		    (none && is_cut(data + start, part, start, old, new)))
 			continue;
 		snprintf(ret_why, room, "sector %llu of %llu bytes is neither old nor new (%llu, %llu)",
 			 (unsigned long long)(start / CORE_B), (unsigned long long)bytes,

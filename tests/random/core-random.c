@@ -3,17 +3,18 @@
  * Random operations through the core against a model, in the manner of fsx.
  *
  *   core-random [--seed N] [--ops N] [--seconds S] [--integrity NAME] [--content-keys N] [--kills] [--crash]
- *               [--faults] [--directory DIR] [--reference XTSFSREF.PY]
+ *               [--power] [--faults] [--directory DIR] [--reference XTSFSREF.PY]
  *
  * Without --seconds one run of --ops operations with --seed; with it, runs with seeds from there on for so long. A run
  * that fails prints its operations, made as few as still fail. --directory: on a directory and not in memory.
  * --kills: go on after a kill between two operations. --crash: look at every point at which each operation could have
- * been killed. --faults: calls of the store fail. --reference: each run is on a directory, and the independent decoder
- * must find what was written, in its final state.
+ * been killed. --power: at what losses of power may leave. --faults: calls of the store fail. --reference: each run is
+ * on a directory, and the independent decoder must find what was written, in its final state.
  */
 #undef NDEBUG
 #include "crash-check.h"
 #include "fault-check.h"
+#include "power-check.h"
 
 #include "base/log.h"
 
@@ -30,11 +31,11 @@ static struct options {
 	uint64_t seed;
 	unsigned ops, content_keys;
 	double seconds;
-	bool one_integrity, kills, crash, faults;
+	bool one_integrity, kills, crash, power, faults;
 	enum xtsfs_integrity integrity;
 	const char *directory, *reference;
 } options = {.seed = 1, .ops = 1000, .content_keys = 1};
-static unsigned long points; /* of --crash */
+static unsigned long points, unreadable; /* of --crash and --power */
 
 /* The fault that goes with an operation follows from its seed, so that a shorter sequence has the same ones. */
 static int faulty_op(struct run *run, const struct op *op)
@@ -50,30 +51,38 @@ static int faulty_op(struct run *run, const struct op *op)
 	return fault_fits(op) ? fault_op(run, op, &fault) : run_op(run, op);
 }
 
-static int any_op(struct run *run, struct crash *crash, const struct op *op)
+static int any_op(struct run *run, struct crash *crash, struct power *power, const struct op *op)
 {
 	if (options.faults)
 		return faulty_op(run, op);
+	if (options.power && power->run)
+		return power_fits(op) ? power_op(power, op) : 0;
 	return options.crash && crash->run ? crash_op(crash, op) : run_op(run, op);
 }
 
 /* One of the logged operations after the other. The index of the one that fails, @count for the end, -1 for none. */
-static long replay(const struct op *ops, size_t count, enum xtsfs_integrity integrity, char ret_why[256])
+static long replay(const struct op *ops, size_t count, uint64_t seed, enum xtsfs_integrity integrity, char ret_why[256])
 {
 	struct crash crash = {0};
+	struct power power = {0};
 	struct run run;
 	long failed = -1;
 
 	run_begin(&run, integrity, options.content_keys, NULL);
 	if (options.faults)
 		run_make_faulty(&run);
+	else if (options.power)
+		power_begin(&power, &run, seed);
 	else
 		crash_begin(&crash, &run);
+	power.cuts *= 20; /* the choices are others, now that the calls are */
 	for (size_t i = 0; i < count && failed < 0; i++)
-		if (any_op(&run, &crash, &ops[i]) < 0)
+		if (any_op(&run, &crash, &power, &ops[i]) < 0)
 			failed = (long)i;
 	if (crash.run)
 		crash_end(&crash);
+	if (power.run)
+		power_end(&power);
 	if (failed < 0 && run_end(&run) < 0)
 		failed = (long)count;
 	memcpy(ret_why, run.why, sizeof(run.why));
@@ -82,7 +91,7 @@ static long replay(const struct op *ops, size_t count, enum xtsfs_integrity inte
 }
 
 /* Leaves out ever smaller parts as long as something still fails. */
-static size_t shrink(struct op *ops, size_t count, enum xtsfs_integrity integrity)
+static size_t shrink(struct op *ops, size_t count, uint64_t seed, enum xtsfs_integrity integrity)
 {
 	struct op *fewer = malloc((count + 1) * sizeof(*fewer));
 	char why[256];
@@ -95,7 +104,7 @@ static size_t shrink(struct op *ops, size_t count, enum xtsfs_integrity integrit
 
 			memcpy(fewer, ops, from * sizeof(*ops));
 			memcpy(fewer + from, ops + from + out, (count - from - out) * sizeof(*ops));
-			failed = replay(fewer, count - out, integrity, why);
+			failed = replay(fewer, count - out, seed, integrity, why);
 			if (failed < 0) {
 				from += part;
 				continue;
@@ -145,6 +154,7 @@ static int one_run(uint64_t seed, enum xtsfs_integrity integrity)
 	char directory[256] = "", why[256];
 	uint64_t rng = seed * 0x9e3779b97f4a7c15ULL + 1;
 	struct crash crash = {0};
+	struct power power = {0};
 	size_t count = 0;
 	struct run run;
 	int r = 0;
@@ -160,16 +170,25 @@ static int one_run(uint64_t seed, enum xtsfs_integrity integrity)
 		crash_begin(&crash, &run);
 		crash.every = 16;
 	}
+	if (options.power && !directory[0])
+		power_begin(&power, &run, rng);
 	if (options.faults && !directory[0])
 		run_make_faulty(&run);
 	while (r == 0 && count < options.ops) {
-		ops[count] = op_random(&rng, &run, options.kills && !options.crash && !options.faults && !directory[0]);
-		r = any_op(&run, &crash, &ops[count++]);
+		ops[count] = op_random(&rng, &run,
+				       options.kills && !options.crash && !options.power && !options.faults &&
+					       !directory[0]);
+		r = any_op(&run, &crash, &power, &ops[count++]);
 		r = r < 0 ? r : 0;
 	}
 	if (crash.run) {
 		points += crash.points;
 		crash_end(&crash);
+	}
+	if (power.run) {
+		points += power.points;
+		unreadable += power.unreadable;
+		power_end(&power);
 	}
 	if (r == 0)
 		r = run_end(&run);
@@ -185,8 +204,8 @@ static int one_run(uint64_t seed, enum xtsfs_integrity integrity)
 	}
 	run_free(&run);
 	if (r < 0 && !directory[0]) {
-		count = shrink(ops, count, integrity);
-		(void)replay(ops, count, integrity, why);
+		count = shrink(ops, count, seed, integrity);
+		(void)replay(ops, count, seed, integrity, why);
 		fprintf(stderr, "%zu operations are enough: %s\n", count, why);
 		for (size_t i = 0; i < count; i++)
 			op_print(&ops[i]);
@@ -199,17 +218,11 @@ static int one_run(uint64_t seed, enum xtsfs_integrity integrity)
 
 static void parse(int argc, char **argv)
 {
-	static const struct option long_options[] = {{"seed", 1, NULL, 's'},
-						     {"ops", 1, NULL, 'o'},
-						     {"seconds", 1, NULL, 't'},
-						     {"integrity", 1, NULL, 'i'},
-						     {"kills", 0, NULL, 'k'},
-						     {"crash", 0, NULL, 'x'},
-						     {"faults", 0, NULL, 'f'},
-						     {"directory", 1, NULL, 'd'},
-						     {"reference", 1, NULL, 'r'},
-						     {"content-keys", 1, NULL, 'c'},
-						     {0}};
+	static const struct option long_options[] = {
+		{"seed", 1, NULL, 's'},	     {"ops", 1, NULL, 'o'},	     {"seconds", 1, NULL, 't'},
+		{"integrity", 1, NULL, 'i'}, {"kills", 0, NULL, 'k'},	     {"crash", 0, NULL, 'x'},
+		{"power", 0, NULL, 'p'},     {"faults", 0, NULL, 'f'},	     {"directory", 1, NULL, 'd'},
+		{"reference", 1, NULL, 'r'}, {"content-keys", 1, NULL, 'c'}, {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -223,6 +236,8 @@ static void parse(int argc, char **argv)
 			options.kills = true;
 		else if (c == 'x')
 			options.crash = true;
+		else if (c == 'p')
+			options.power = true;
 		else if (c == 'f')
 			options.faults = true;
 		else if (c == 'd')
@@ -264,7 +279,8 @@ int main(int argc, char **argv)
 			runs++;
 		}
 	}
-	printf("%u runs of %u operations, seeds %llu to %llu, %lu points, %.1f s\n", runs, options.ops,
-	       (unsigned long long)options.seed, (unsigned long long)seed - 1, points, now() - start);
+	printf("%u runs of %u operations, seeds %llu to %llu, %lu points, %lu with unsynced parts unreadable, %.1f s\n",
+	       runs, options.ops, (unsigned long long)options.seed, (unsigned long long)seed - 1, points, unreadable,
+	       now() - start);
 	return 0;
 }

@@ -209,7 +209,8 @@ int crash_op(struct crash *crash, const struct op *op)
 	while (r == 0 && crash->calls < xtsfs_memory_calls(crash->run->owned)) {
 		struct point point = {.crash = crash, .old = old, .new = new, .op = op, .call = crash->calls++};
 
-		r = look_at_call(crash, &point);
+		if (!xtsfs_memory_is_sync(crash->run->owned, point.call))
+			r = look_at_call(crash, &point);
 	}
 	content_free(old);
 	content_free(new);

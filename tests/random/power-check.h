@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Losing power: what may be left of the calls so far, writes in any order, must be a volume in which everything synced
+ * is there, and what was written since is old, new or not there, sector by sector.
+ */
+#ifndef XTSFS_POWER_CHECK_H
+#define XTSFS_POWER_CHECK_H
+
+#include "content.h"
+
+#define POWER_VERSIONS 64U
+
+struct power {
+	struct run *run;
+	struct xtsfs_store *base; /* everything in it is durable */
+	struct {
+		struct content content[POWER_VERSIONS]; /* since the last sync, that one first */
+		unsigned count;
+	} versions[MODEL_FILES];
+	size_t calls;
+	uint64_t rng;
+	unsigned cuts;			  /* for each operation */
+	unsigned long points, unreadable; /* unreadable: files with something that was never synced and is EIO */
+};
+
+/** From now on the run's calls are recorded. In memory only. @seed: of the choices; not zero. */
+void power_begin(struct power *power, struct run *run, uint64_t seed);
+/** The operation, and cuts within it and after it. 0, or -1 with run->why. */
+int power_op(struct power *power, const struct op *op);
+void power_end(struct power *power);
+/** Can the operation be part of such a run? */
+bool power_fits(const struct op *op);
+
+#endif
