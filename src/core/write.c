@@ -247,7 +247,7 @@ static int store_piece(struct xtsfs_io *io, struct piece *p)
 
 static int write_piece(struct xtsfs_io *io, struct piece *p)
 {
-	bool dirty = false, in_place = p->new_plain_bytes == p->old_plain_bytes;
+	bool dirty = false, waits;
 	int r;
 
 	p->waits = NULL;
@@ -264,9 +264,11 @@ static int write_piece(struct xtsfs_io *io, struct piece *p)
 		r = make_tags(io, p, &dirty);
 	if (r < 0)
 		return r;
-	if (dirty)
+	/* What waits has to be committed, even if it is what should be there already. */
+	waits = p->new_plain_bytes == p->old_plain_bytes && (p->overwrites || p->waits);
+	if (dirty || waits)
 		xtsfs_file_mark_dirty(io->file, p->group_no);
-	if (in_place && (p->overwrites || p->waits))
+	if (waits)
 		return xtsfs_waiting_add(io, &p->scratch->meta, p->first, p->count, sector_at(p, p->first));
 	r = store_piece(io, p);
 	if (r < 0)

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #define TICK_S	  1
-#define OLD_AGE_S 5 /* as long as ext4's journal waits */
+#define OLD_AGE_S 2
 
 struct xtsfs_flusher {
 	struct xtsfs_volume *volume;
