@@ -3,6 +3,7 @@
 import hashlib
 
 from ref_crypto import B, zpad, xts
+from make_power import power_states
 from ref_encode import encode_inline, encode_sectors, header
 from ref_file import CLEAN, SPARSE, make_unclean
 from ref_layout import block, sectors_to_stored, tail
@@ -98,6 +99,8 @@ def crash_files(w, content):
             entries[1] = [fill, bytes(16)]
         add(b"fill-pending", *encode_sectors(keys, fid, d, parts, 2 * B + 40, flags=SPARSE, edit=filling),
             parts[0] + bytes(B) + parts[2], holes=[[B, B]])
+    for name, length, pieces, p, holes in power_states(keys, rng, d, content):
+        add(b"power-" + name, length, pieces, p, **({"holes": holes} if holes else {}))
     assert sectors_to_stored(1, on) == B + tail(1)
     w.put(w.dir_ids[b"crash"][0] + b"/xtsfs.tmp." + b"A" * 22, b"debris")
     w.put(w.dir_ids[b"crash"][0] + b"/xtsfs.long." + b"B" * 43 + b".name", b"debris")

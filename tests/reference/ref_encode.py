@@ -26,16 +26,22 @@ class Random:
         return data[:n]
 
 
-def header(keys, flags, file_id, size, dir_id, rest):
+def record(growing):
+    """growing: None or (plain size, tag), section 9.8."""
+    p, tag = growing or (0, bytes(16))
+    return le64(p) + tag + bytes(32)
+
+
+def header(keys, flags, file_id, size, dir_id, rest, growing=None):
     """rest: what follows the header in block 0, as far as the tag covers it."""
-    h = b"xtsfs.f1" + le32(1) + le32(flags) + file_id + le64(size) + dir_id + bytes(56)
+    h = b"xtsfs.f1" + le32(1) + le32(flags) + file_id + le64(size) + dir_id + record(growing)
     assert len(h) == 112
     inline = size if flags & INLINE else None
     return h + keys.header_tag(h + bytes(16) + rest, inline) + rest
 
 
-def meta_block(keys, g, file_id, entries):
-    h = b"xtsfs.m1" + le64(g) + file_id + bytes(80)
+def meta_block(keys, g, file_id, entries, growing=None):
+    h = b"xtsfs.m1" + le64(g) + file_id + bytes(24) + record(growing)
     assert len(h) == 112 and len(entries) == B - 128
     return h + keys.meta_tag(h + bytes(16) + entries) + entries
 
@@ -46,10 +52,12 @@ def encode_inline(keys, file_id, dir_id, plain):
     return out + bytes(inline_to_stored(len(plain)) - len(out))
 
 
-def encode_sectors(keys, file_id, dir_id, plain, size=None, flags=CLEAN, real_meta=(), edit=None):
+def encode_sectors(keys, file_id, dir_id, plain, size=None, flags=CLEAN, real_meta=(), edit=None,
+                   growing=None):
     """plain: bytes (no holes), or a dict {sector: its plain bytes} with `size` and SPARSE in flags. Plain padding and filler
     are zeros. real_meta: groups that get an authentic meta block although all their entries are zero.
     edit(entries): may change {sector: [now, before]} before the meta blocks are made.
+    growing: a growing record (plain size, tag), which goes to the group it belongs to.
     Returns (stored length, [(offset, bytes)])."""
     on = keys.integrity != "none"
     if not isinstance(plain, dict):
@@ -68,14 +76,16 @@ def encode_sectors(keys, file_id, dir_id, plain, size=None, flags=CLEAN, real_me
     if edit:
         edit(entries)
     area = {}
+    where = growing[0] // B // GROUP if growing else None
     if on:
         for g in range((count + GROUP - 1) // GROUP):
             mine = {s: e for s, e in entries.items() if s // GROUP == g}
             if mine or g in real_meta or not flags & SPARSE:
                 area[g] = b"".join(b"".join(mine.get(g * GROUP + i, (bytes(16), bytes(16)))) for i in range(GROUP))
                 if g:
-                    pieces.append((125 * g * B, meta_block(keys, g, file_id, area[g])))
-    first = header(keys, flags, file_id, size if flags & CLEAN else 0, dir_id, area.get(0, bytes(B - 128)))
+                    pieces.append((125 * g * B, meta_block(keys, g, file_id, area[g], growing if where == g else None)))
+    first = header(keys, flags, file_id, size if flags & CLEAN else 0, dir_id, area.get(0, bytes(B - 128)),
+                   growing if where == 0 else None)
     return sectors_to_stored(size, on), [(0, first)] + sorted(pieces)
 
 

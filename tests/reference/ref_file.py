@@ -27,6 +27,20 @@ def next_data(fd, off):
         return None
 
 
+def growing(block, g, allowed):
+    """The growing record of a header or meta block of group g: (plain size, tag), or None. Section 9.8."""
+    p, tag = int.from_bytes(block[56:64], "little"), block[64:80]
+    if p == 0:
+        if tag != ZERO16:
+            raise Refused("EUCLEAN", "a growing tag without a size")
+        return None
+    if not allowed:
+        raise Refused("EUCLEAN", "a growing record where none can be")
+    if p % B == 0 or p // B // GROUP != g:
+        raise Refused("EUCLEAN", "a growing record of size %d in group %d" % (p, g))
+    return p, tag
+
+
 class Header:
     def __init__(self, keys, block0, c):
         """block0: the first min(c, B) bytes."""
@@ -51,8 +65,9 @@ class Header:
         elif c < B:
             raise Refused("EUCLEAN", "stored length %d without INLINE" % c)
         if self.version == 1 and not self.flags & ~7:
-            if block0[56:112] != bytes(56):
+            if block0[80:112] != bytes(32):
                 raise Refused("EUCLEAN", "reserved bytes of the header are not zero")
+            self.growing = growing(block0, 0, not self.inline and keys.integrity != "none")
             if self.inline and self.flags != INLINE | CLEAN:
                 raise Refused("EUCLEAN", "INLINE header with flags %#x" % self.flags)
             if not self.clean and self.size:
@@ -80,11 +95,14 @@ class FileReader:
         self.size = 0
         self.header = None
         self.block0 = b""
-        self.group = (-1, None, False)
+        self.group = (-1, None, None)
         self.bad_sectors = []
         if c == 0:
             return
         self.block0 = pread(fd, min(c, B), 0)
+        if self.marker and self.block0[:128] == bytes(128):
+            self.note("warning", "", "zero header: the length became durable, the data did not; empty")
+            return
         self.header = h = Header(keys, self.block0, c)
         if h.inline:
             self.size = h.size
@@ -97,6 +115,7 @@ class FileReader:
         if not h.clean:
             self.note("final", "", "the header is not CLEAN")
             self.tail_rule()
+        self.note_growing(h.growing)
         if self.size == 0:
             self.note("final", "", "a file of 0 bytes with a header")
         elif sectors_to_stored(self.size, self.on) != c:
@@ -109,6 +128,10 @@ class FileReader:
         if not self.marker:
             raise Refused("EUCLEAN", text)
         self.note("warning", "", text)
+
+    def note_growing(self, record):
+        if record:
+            self.note("final", "", "a growing record of size %d is left" % record[0])
 
     def tail_rule(self):
         c = self.c
@@ -127,16 +150,17 @@ class FileReader:
     def tags_of(self, g):
         """The entries of group g, b'' if they are all zero, or None after noting why the meta block is bad."""
         if self.group[0] != g:
-            self.group = (g, self.load_group(g))
+            self.group = (g,) + self.load_group(g)
         return self.group[1]
 
     def load_group(self, g):
+        """(entries as tags_of gives them, growing record or None)"""
         if g == 0:
-            return self.block0[128:]
+            return self.block0[128:], self.header.growing
         m = pread(self.fd, B, 125 * g * B)
         if self.header.sparse and m == bytes(B):
-            return b""
-        bad = None
+            return b"", None
+        bad = record = None
         if m[:8] != b"xtsfs.m1":
             bad = ("EIO", "no magic")
         elif self.keys.meta_tag(m) != m[112:128]:
@@ -145,12 +169,18 @@ class FileReader:
             bad = ("EIO", "it is that of group %d" % int.from_bytes(m[8:16], "little"))
         elif m[16:32] != self.header.id:
             bad = ("EIO", "it is that of another file")
-        elif m[32:112] != bytes(80):
-            bad = ("EPROTO", "reserved bytes are not zero")
+        elif m[32:56] != bytes(24) or m[80:112] != bytes(32):
+            bad = ("EIO", "reserved bytes are not zero")
+        else:
+            try:
+                record = growing(m, g, True)
+            except Refused as r:
+                bad = ("EIO", r.reason)
         if bad:
             self.note("problem", bad[0], "meta block of group %d: %s" % (g, bad[1]))
-            return None
-        return m[128:]
+            return None, None
+        self.note_growing(record)
+        return m[128:], record
 
     def entry(self, s):
         e = self.tags_of(s // GROUP)
@@ -169,6 +199,28 @@ class FileReader:
             return "data"
         return "hole" if hole else None
 
+    def after_crash(self, s, t, data, now, bef):
+        """Section 9.8: the t plain bytes of a sector that is not good by 9.6, or None."""
+        h, record = self.header, self.group[2]
+        if record and record[0] // B == s:
+            u = record[0] % B
+            n = pad16(u)
+            tag = self.keys.sector_tag(h.id, s, u, data[:n]) if u <= t and len(data) >= n else None
+            if tag and (tag == record[1] if t == u else tag in (now, bef)):
+                self.note("warning", "", "sector %d: %d bytes of it by the growing record" % (s, u))
+                return xts(self.keys.file_key(h.id), h.id, s, data[:n], False)[:u] + bytes(t - u)
+        if ZERO16 in (now, bef):
+            self.note("warning", "", "sector %d: absent" % s)
+            return bytes(t)
+        return None
+
+    def decrypt(self, s, data):
+        h = self.header
+        plain = xts(self.keys.file_key(h.id), h.id, s, data, False)
+        if self.on or not self.marker or ZERO16 not in data:
+            return plain
+        return b"".join(plain[i:i + 16] if data[i:i + 16] != ZERO16 else ZERO16 for i in range(0, len(data), 16))
+
     def sector(self, s):
         """(plaintext or None for a hole, ok)"""
         h = self.header
@@ -180,15 +232,17 @@ class FileReader:
                 return None, False
             kind = self.good(s, t, data, now, bef)
             if kind is None:
-                self.bad_sectors.append(s)
-                return None, False
+                again = self.after_crash(s, t, data, now, bef) if self.marker else None
+                if again is None:
+                    self.bad_sectors.append(s)
+                return again, again is not None
             if now != bef:
                 self.note("final", "", "sector %d: before differs from now" % s)
             if kind == "hole":
                 return None, True
         elif h.sparse and not any(data):
             return None, True
-        return xts(self.keys.file_key(h.id), h.id, s, data, False)[:t], True
+        return self.decrypt(s, data)[:t], True
 
     def skip_holes(self, s, count):
         """In a SPARSE file: the first sector >= s (s the first of a group >= 1) that may hold something."""
