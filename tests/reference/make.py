@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 
 import ref_list
 from make_crash import crash_files
+from make_odd import odd_files
 from ref_conf import make_conf, make_slot
 from ref_crypto import B, Keys, b64e
 from ref_encode import Random, Writer
@@ -104,8 +105,8 @@ def expected(w):
 
 
 def make(path, integrity, content_keys=1, seed=None, passphrase=b"test", keyfile=None, kdf=(1, 8, 1), crash=False,
-         bare=False):
-    """Returns the Writer. bare: only an empty root."""
+         bare=False, odd=None):
+    """Returns the Writer. bare: only an empty root. odd: (seed, number of files, marker), see make_odd."""
     rng = Random(seed)
     volume_key, u, created = rng(32), rng(16), "2024-01-02T03:04:05Z"
     u = uuid.UUID(bytes=u[:6] + bytes([u[6] & 15 | 64, u[7], u[8] & 63 | 128]) + u[9:]).bytes
@@ -124,6 +125,8 @@ def make(path, integrity, content_keys=1, seed=None, passphrase=b"test", keyfile
         modes = samples(w, Random(b"content" if seed is None else seed + b" content"))
     if crash:
         crash_files(w, Random(b"crash"))
+    if odd:
+        odd_files(w, *odd)
     w.finish(modes)
     return w
 
@@ -141,12 +144,15 @@ def main():
     p.add_argument("--memory-kib", type=int, default=8)
     p.add_argument("--parallel", type=int, default=1)
     p.add_argument("--crash", action="store_true", help="add what a killed writer leaves, and an unclean marker")
+    p.add_argument("--odd", type=int, default=0, metavar="N", help="an empty volume, and in it N files in states made at random")
+    p.add_argument("--odd-marker", choices=("none", "valid", "invalid"), default="valid", help="the unclean marker with --odd")
     p.add_argument("--volume-key-hex-out", metavar="FILE")
     p.add_argument("--expected-list", action="store_true", help="print the canonical list of what was written")
     a = p.parse_args()
     w = make(a.volume, a.integrity, a.content_keys, a.seed.encode() if a.seed is not None else None,
              None if a.no_passphrase else a.passphrase.encode("utf-8", "surrogateescape"),
-             open(a.keyfile, "rb").read() if a.keyfile else None, (a.time, a.memory_kib, a.parallel), a.crash)
+             open(a.keyfile, "rb").read() if a.keyfile else None, (a.time, a.memory_kib, a.parallel), a.crash,
+             bool(a.odd), (a.seed, a.odd, a.odd_marker) if a.odd else None)
     if a.volume_key_hex_out:
         with open(a.volume_key_hex_out, "w") as f:
             f.write(w.keys.volume_key.hex() + "\n")

@@ -19,9 +19,9 @@ SHRUNK = ((0, 200, 100, 0, 0), (1, 17, 16, 0, 0), (1, 110, 100, 0, SPARSE), (1, 
 class Tail:
     """A file whose last sector s has t1 bytes and its content before a change, and after it: t2."""
 
-    def __init__(self, keys, fid, dir_id, content, s, t1, t2, more, flags):
-        self.keys, self.fid, self.dir, self.s, self.t1, self.t2, self.more, self.flags = \
-            keys, fid, dir_id, s, t1, t2, more, flags
+    def __init__(self, keys, rng, dir_id, content, s, t1, t2, more, flags):
+        self.keys, self.rng, self.dir, self.s, self.t1, self.t2, self.more, self.flags = \
+            keys, rng, dir_id, s, t1, t2, more, flags
         self.on = keys.integrity != "none"
         self.head = content(s * B)
         self.rest = content(more * B)
@@ -32,8 +32,13 @@ class Tail:
         else:
             self.old = content(t1)
             self.new = self.old[:t2]
-        key = keys.file_key(fid)
-        self.c1, self.c2 = (xts(key, fid, s, zpad(p), True) for p in (self.old, self.new))
+        self.new_id()
+
+    def new_id(self):
+        """Each state is a file of its own, with an id of its own."""
+        self.fid = self.rng(16)
+        key = self.keys.file_key(self.fid)
+        self.c1, self.c2 = (xts(key, self.fid, self.s, zpad(p), True) for p in (self.old, self.new))
 
     def tag(self, t, c):
         return self.keys.sector_tag(self.fid, self.s, t, c[:pad16(t)])
@@ -70,50 +75,62 @@ class Tail:
         h, t1, t2 = self.head, self.t1, self.t2
         was, will, longer = h + self.old, h + self.new + self.rest, h + self.old + bytes(t2 - t1)
         yield ("none",) + self.stored(False, was, self.c1) + (was,)
+        self.new_id()
         yield ("entry",) + self.stored(True, was, self.c1) + (was,)
+        self.new_id()
         yield ("entry-content",) + self.stored(True, was, self.c2) + (h + self.new[:t1],)
+        self.new_id()
         yield ("all",) + self.stored(True, will, self.c2) + (will,)
         # With t1 >= 4081, exactly B and nothing behind, the tail rule comes first, and finds the old length.
-        if not (self.on and self.more == 0 and t2 == B and t1 > 4080):
-            yield ("entry-length",) + self.stored(True, will, self.c1) + (longer + self.rest,)
-        else:
-            yield ("entry-length",) + self.stored(True, will, self.c1) + (was,)
+        tail_rule = self.on and self.more == 0 and t2 == B and t1 > 4080
+        self.new_id()
+        yield ("entry-length",) + self.stored(True, will, self.c1) + (was if tail_rule else longer + self.rest,)
         if self.more and not self.on:
-            absent = longer + bytes(len(self.rest))
-            yield ("entry-length-absent",) + self.stored(True, will, self.c1, absent=True) + (absent,)
+            self.new_id()
+            yield ("absent",) + self.stored(True, will, self.c1, absent=True) + (longer + bytes(len(self.rest)),)
         if t1 <= 4080 < t2 < B:  # cut at the page border
-            if self.on:
-                yield ("cut",) + self.stored(True, will, self.c2, B) + (will,)
-                yield ("cut-length",) + self.stored(True, will, self.c1, B) + (longer + bytes(B - t2),)
-            else:
-                yield ("cut",) + self.stored(True, will, self.c2, B) + (will + bytes(B - t2),)
+            self.new_id()
+            yield ("cut",) + self.stored(True, will, self.c2, B) + (will if self.on else will + bytes(B - t2),)
+            self.new_id()
+            yield ("cut-length",) + self.stored(True, will, self.c1, B) + (longer + bytes(B - t2),)
+
+    def cut_sector(self):
+        """The sector as shortening may leave it: zeros behind the new end, which need not be durable."""
+        whole = self.c1 + bytes(tail(self.t1) - len(self.c1) if self.t1 < B else 0)
+        end = tail(self.t2)
+        out = whole[:end] + bytes(max(0, len(whole) - end))
+        return out if self.on else self.zero_block(out)
+
+    def zero_block(self, c):
+        """Integrity none: the 16-byte block behind the new content is made zeros first."""
+        n = pad16(self.t2)
+        return (c[:n] + bytes(16) + c[n + 16:])[:max(len(c), n)]
+
+    def zeros_read(self, c):
+        """Integrity none: the plain bytes of the old length of stored bytes c, some of whose blocks are zeros."""
+        return b"".join(self.old[i:i + 16] if any(c[i:i + 16]) else bytes(len(self.old[i:i + 16]))
+                        for i in range(0, self.t1, 16))
 
     def shrunk(self):
         h, t1, t2 = self.head, self.t1, self.t2
         was, will = h + self.old + self.rest, h + self.new
-        gone = bytearray(self.c1 + bytes(tail(t1) - len(self.c1) if t1 < B else 0))
-        gone[tail(t2):] = bytes(len(gone) - len(gone[:tail(t2)]))
-        gone = bytes(gone)
-        first = self.c1
-        if not self.on:
-            first = self.c1[:pad16(t2)] + bytes(16) + self.c1[pad16(t2) + 16:]
-            first, gone = first[:len(self.c1)], gone[:pad16(t2)] + bytes(16) + gone[pad16(t2) + 16:]
-            gone = gone[:max(len(self.c1), tail(t2))]
         yield ("none",) + self.stored(False, was, self.c1) + (was,)
+        self.new_id()
         if self.on:
             yield ("entry",) + self.stored(True, was, self.c1) + (was,)
-            if gone[pad16(t2):pad16(t1)].strip(b"\0") == self.c1[pad16(t2):].strip(b"\0"):
-                back = was  # all of the old content is still there
-            else:
-                back = will + bytes(t1 - t2) + self.rest
-            yield ("entry-content",) + self.stored(True, was, gone) + (back,)
+            self.new_id()
+            same = self.cut_sector()[:len(self.c1)] == self.c1  # all of the old content is still there
+            yield ("entry-content",) + self.stored(True, was, self.cut_sector()) + (
+                was if same else will + bytes(t1 - t2) + self.rest,)
         else:
-            zeros = lambda c: h + b"".join(
-                self.old[i:i + 16] if c[i:i + 16].strip(b"\0") else bytes(len(self.old[i:i + 16]))
-                for i in range(0, t1, 16)) + self.rest
-            yield ("content-block",) + self.stored(True, was, first) + (zeros(first),)
-            yield ("content",) + self.stored(True, was, gone) + (zeros(gone),)
-        yield ("all",) + self.stored(True, will, gone[:tail(t2)]) + (will,)
+            c = self.zero_block(self.c1)
+            yield ("block",) + self.stored(True, was, c) + (h + self.zeros_read(c) + self.rest,)
+            self.new_id()
+            c = self.cut_sector()
+            yield ("content",) + self.stored(True, was, c) + (h + self.zeros_read(c) + self.rest,)
+        self.new_id()
+        yield ("all",) + self.stored(True, will, self.cut_sector()[:tail(t2)]) + (will,)
+        self.new_id()
         yield ("length",) + self.stored(True, will, self.c1[:tail(t2)]) + (will,)
 
 
@@ -121,7 +138,7 @@ def tail_states(keys, rng, dir_id, content):
     """All states of all changes of a tail."""
     for kind, changes in (("grown", GROWN), ("shrunk", SHRUNK)):
         for s, t1, t2, more, flags in changes:
-            change = Tail(keys, rng(16), dir_id, content, s, t1, t2, more, flags)
+            change = Tail(keys, rng, dir_id, content, s, t1, t2, more, flags)
             for state in getattr(change, kind)():
                 name = "%s-%d-%d-%d-%d%s-%s" % (kind, s, t1, t2, more, "-sparse" if flags else "", state[0])
                 yield (name.encode(),) + state[1:] + ([],)
