@@ -15,12 +15,12 @@ from ref_tree import Volume
 class Bench:
     """One volume and a scratch backing file."""
 
-    def __init__(self, tmp, integrity):
-        self.path = os.path.join(tmp, "tamper-" + integrity)
+    def __init__(self, tmp, integrity, name="tamper-"):
+        self.path = os.path.join(tmp, name + integrity)
         self.w = make.make(self.path, integrity, seed=b"tamper", bare=True)
         self.keys, self.rng = self.w.keys, Random(b"tamper content")
         self.dir = self.w.dir_ids[b""][1]
-        self.fd = os.open(os.path.join(tmp, "scratch-" + integrity), os.O_RDWR | os.O_CREAT)
+        self.fd = os.open(os.path.join(tmp, "scratch-" + name + integrity), os.O_RDWR | os.O_CREAT)
         self.fid = bytes(range(1, 17))
 
     def read(self, data, marker=None):
@@ -200,7 +200,7 @@ def files(test, b, integrity):
             x = put(small, off, value)
             return put(x, 112, b.keys.header_tag(x[:B]))
         for off, value, want in ((8, b"\2", "EPROTO"), (12, b"\x0c", "EPROTO"), (15, b"\1", "EPROTO"),
-                                 (56, b"\1", "EUCLEAN"), (111, b"\1", "EUCLEAN"), (12, b"\0", "EUCLEAN")):
+                                 (80, b"\1", "EUCLEAN"), (111, b"\1", "EUCLEAN"), (12, b"\0", "EUCLEAN")):
             r = b.read(change(off, value))
             if r != want:
                 return "offset %d: %r" % (off, r)
