@@ -51,6 +51,9 @@ static int copy_content(struct extraction *x, struct xtsfs_node *node, int fd, u
 	uint64_t offset = 0;
 	int r = ftruncate(fd, (off_t)plain_bytes) < 0 ? -errno : 0;
 
+	/* A file whose header is refused is shown with a length that may be 0: it is not an empty one. */
+	if (r == 0 && plain_bytes == 0)
+		r = (int)xtsfs_read(x->fs, node, x->chunk, 1, 0);
 	while (r == 0 && offset < plain_bytes) {
 		int64_t data = xtsfs_seek(x->fs, node, offset, SEEK_DATA);
 		ssize_t n;
