@@ -16,6 +16,7 @@ from ref_conf import Conf, make_conf, make_slot
 from ref_crypto import B, INLINE_S, Keys, Mac, b64d, b64e, siv_encrypt, tweak, xts, zpad
 from ref_encode import encode_inline, encode_sectors, meta_block, whole
 from ref_file import CLEAN, SPARSE, make_unclean
+from make_power import Tail
 from ref_names import XATTR_NAME_AD, encode_name, encode_symlink, encode_xattr, make_dirid
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -147,6 +148,27 @@ def sector_files():
     return out
 
 
+def growing_files():
+    """Pattern of 4100 bytes, then 96 bytes of pattern from its byte 4100 on are appended: what a loss of power may leave."""
+    out = []
+    for a in ("aes-gmac", "hmac-sha256"):
+        x = Tail(keys_for(a, 4), lambda n: FILE_ID, DIR_ID, bytes, 1, 4, 100, 0, 0)
+        x.head, x.old, x.new = pattern(B), pattern(4100)[B:], pattern(4196)[B:]
+        x.new_id()
+        was, will = x.head + x.old, x.head + x.new
+        p, tag = x.record()
+        for new, plain, c, reads, what in (
+                (False, was, x.c1, was, "nothing of it"), (True, was, x.c1, was, "block 0"),
+                (True, was, x.c2, was, "block 0 and the sector"),
+                (True, will, x.c1, was + bytes(96), "block 0 and the length"), (True, will, x.c2, will, "all of it")):
+            data = whole(*x.stored(new, plain, c))
+            out.append({"integrity": a, "content_keys": 4, "durable": what, "growing_from": p if new else 0,
+                        "growing_tag": tag.hex() if new else bytes(16).hex(), "stored_length": len(data), "header": data[:128].hex(),
+                        "entry_of_sector_1": data[160:192].hex(), "sector_1_first_16": data[8192:8208].hex(),
+                        "stored_sha256": sha(data), "plain_length": len(reads), "plain_sha256": sha(reads)})
+    return out
+
+
 def meta_blocks():
     entries = b"".join(sha(b"entry %d" % i).encode()[:32] for i in range(124))
     return [{"mac": a, "group": g, "entries": "entry i: the first 32 characters of the lower case hexadecimal SHA-256 of "
@@ -203,7 +225,7 @@ def build():
            "directory_id": DIR_ID.hex(), "parent_id": PARENT_ID.hex(), "file_id": FILE_ID.hex(),
            "keys": derived(), "mac": macs(), "dirid": dirids(), "names": names(), "names_refused": refused_names(),
            "symlinks": symlinks(), "xattrs": xattrs(), "tweaks": tweaks(), "inline_files": inline_files(),
-           "sector_files": sector_files(), "meta_blocks": meta_blocks(), "mapping": mapping()}
+           "sector_files": sector_files(), "growing_files": growing_files(), "meta_blocks": meta_blocks(), "mapping": mapping()}
     out["slots"] = []
     conf_slots = [o for _, o in s]
     conf = Conf(make_conf(VOLUME_KEY, UUID, "2024-01-02T03:04:05Z", "test vectors", "aes-gmac", 1, conf_slots))

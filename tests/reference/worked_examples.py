@@ -42,7 +42,7 @@ def text(v):
             "### 13.4 An inline file: `hello, world⏎`, 13 bytes, stored in 128 + 13 + 15 = 156 (`aes-gmac`, one content key)", ""]
     h = v["inline_files"][0]["stored_hex"]
     cut = [(0, 8, "magic"), (8, 12, "version"), (12, 16, "flags `INLINE`, `CLEAN`"), (16, 32, "file id"), (32, 40, "size"),
-           (40, 56, "directory id hint"), (56, 112, "reserved"), (112, 128, "tag"), (128, 144, "one block, s = 2^63"),
+           (40, 56, "directory id hint"), (56, 112, "growing record, reserved"), (112, 128, "tag"), (128, 144, "one block, s = 2^63"),
            (144, 156, "filler")]
     out.append(rows(("offset", "bytes", "what"), [
         (a, "56 zeros" if a == 56 else "12 zeros" if a == 144 else code(h[2 * a:2 * b]), w) for a, b, w in cut]))
@@ -80,4 +80,12 @@ def text(v):
             "The vectors have whole configuration files with their HMAC.", "",
             "`xtsfs.unclean` of second 1700000000 (`aes-gmac`): `78747366732e7531`, `%s`, 32 zero bytes, tag `%s`."
             % (v["unclean"][0]["file"][16:32], v["unclean"][0]["file"][96:])]
+    g = [x for x in v["growing_files"] if x["integrity"] == "aes-gmac"]
+    out += ["", "### 13.8 A tail that grew: the file of 13.5, and 96 bytes of *pattern* from its byte 4100 on appended (`aes-gmac`)", "",
+            "Entry of sector 1: `now` `%s`, `before` `%s`. Growing from 4100," % (g[1]["entry_of_sector_1"][:32], g[1]["entry_of_sector_1"][32:]),
+            "growing tag `%s`. Sector 1 begins with `%s` before and `%s` after it." % (
+                g[1]["growing_tag"], g[1]["sector_1_first_16"], g[2]["sector_1_first_16"]), ""]
+    out.append(rows(("durable", "stored", "tag of block 0", "reads as"), [
+        (x["durable"], x["stored_length"], code(x["header"][224:]), r) for x, r in zip(g, (
+            "4100 bytes", "4100 bytes", "4100 bytes, by the growing tag", "4100 bytes, then 96 zeros", "4196 bytes"))])[:-1])
     return "\n".join(out) + "\n"
