@@ -100,7 +100,7 @@ class FileReader:
         if c == 0:
             return
         self.block0 = pread(fd, min(c, B), 0)
-        if self.marker and self.block0[:128] == bytes(128):
+        if self.marker and not any(self.block0[:128]):
             self.note("warning", "", "zero header: the length became durable, the data did not; empty")
             return
         self.header = h = Header(keys, self.block0, c)
