@@ -16,7 +16,7 @@ void xtsfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (r < 0)
 		xtsfs_reply_status(req, r);
 	else
-		fuse_reply_attr(req, &st, XTSFS_TIMEOUT_S);
+		fuse_reply_attr(req, &st, xtsfs_attr_timeout_s(&st));
 }
 
 static struct timespec time_of(struct timespec given, int to_set, int now, int set)
@@ -47,7 +47,7 @@ void xtsfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_
 	if (r < 0)
 		xtsfs_reply_status(req, r);
 	else
-		fuse_reply_attr(req, &st, XTSFS_TIMEOUT_S);
+		fuse_reply_attr(req, &st, xtsfs_attr_timeout_s(&st));
 }
 
 void xtsfs_op_statfs(fuse_req_t req, fuse_ino_t ino)

@@ -16,6 +16,17 @@
 
 /* One writer owns the volume, so what the kernel knows stays true. */
 #define XTSFS_TIMEOUT_S 3600.0
+/*
+ * But the kernel itself changes or drops the link count and times of a directory, or of a file with several names, when
+ * a name comes or goes, and does not notice when the answer to somebody's stat crosses that: it would be wrong for an
+ * hour.
+ */
+#define XTSFS_SHARED_TIMEOUT_S 1.0
+
+static inline double xtsfs_attr_timeout_s(const struct stat *st)
+{
+	return S_ISDIR(st->st_mode) || st->st_nlink > 1 ? XTSFS_SHARED_TIMEOUT_S : XTSFS_TIMEOUT_S;
+}
 
 extern const struct fuse_lowlevel_ops xtsfs_fuse_ops;
 

@@ -30,7 +30,7 @@ void xtsfs_reply_status(fuse_req_t req, int error)
 
 struct fuse_entry_param xtsfs_entry(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st)
 {
-	struct fuse_entry_param entry = {.attr_timeout = XTSFS_TIMEOUT_S, .entry_timeout = XTSFS_TIMEOUT_S};
+	struct fuse_entry_param entry = {.attr_timeout = xtsfs_attr_timeout_s(st), .entry_timeout = XTSFS_TIMEOUT_S};
 
 	entry.ino = node == xtsfs_root(volume) ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
 	entry.attr = *st;
