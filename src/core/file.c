@@ -382,6 +382,7 @@ int xtsfs_io_lock(struct xtsfs_io *io, bool exclusive)
 	struct xtsfs_file *file = io->file;
 	int r;
 
+	io->exclusive = exclusive;
 	for (;;) {
 		if (exclusive)
 			pthread_rwlock_wrlock(&file->lock);

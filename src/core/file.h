@@ -53,7 +53,8 @@ struct xtsfs_io {
 	struct xtsfs_file *file;
 	struct xtsfs_fd *fd;
 	int handle;
-	size_t done; /* bytes that xtsfs_write_sectors() wrote, when it failed */
+	bool exclusive; /* file.lock is held so */
+	size_t done;	/* bytes that xtsfs_write_sectors() wrote, when it failed */
 };
 
 /* ---- file.c ---- */
@@ -205,10 +206,11 @@ xtsfs_must_check int xtsfs_inline_store(struct xtsfs_io *io, uint8_t *plain, uin
  * request. */
 xtsfs_must_check int xtsfs_read_locked(struct xtsfs_io *io, uint8_t *ret_data, size_t bytes, uint64_t offset);
 enum xtsfs_defer { XTSFS_STORE_META, XTSFS_DEFER_BLOCK0 };
+#define XTSFS_WRITE_ALONE 1 /* again, with the file's lock held exclusively: what waits is in the way */
 /**
  * Write into sectors: exclusive lock, or shared if nothing past plain_bytes is touched. @offset ≤ plain_bytes. @data
  * NULL: zeros. XTSFS_DEFER_BLOCK0: group 0's entries stay in memory; the caller stores block 0. On an error the length
- * in memory is what is on disk.
+ * in memory is what is on disk. XTSFS_WRITE_ALONE with a shared lock only.
  */
 xtsfs_must_check int xtsfs_write_sectors(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset,
 					 enum xtsfs_defer defer);

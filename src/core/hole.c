@@ -241,7 +241,7 @@ int xtsfs_fallocate(struct xtsfs_volume *volume, struct xtsfs_node *node, int mo
 	if (r == 0) {
 		r = fallocate_locked(&io, mode, offset, offset + bytes);
 		if (r == 0 && xtsfs_waiting_is_due(&io))
-			r = xtsfs_waiting_commit_due(&io);
+			r = xtsfs_waiting_commit(&io);
 		pthread_rwlock_unlock(&io.file->lock);
 	}
 	xtsfs_io_end(&io);

@@ -266,16 +266,10 @@ int xtsfs_waiting_commit(struct xtsfs_io *io)
 		(void)store->ops->utimens(store, io->handle, NULL, times);
 	}
 	free(list);
-	if (r == 0)
-		xtsfs_waiting_drop(io->volume, io->file);
-	return r;
-}
-
-int xtsfs_waiting_commit_due(struct xtsfs_io *io)
-{
-	int r = xtsfs_waiting_commit(io);
-
 	if (r < 0 && io->volume->waiting_most == 0)
+		/* Holes that were filled already are that only as long as there is a marker. */
+		__atomic_store_n(&io->volume->unsettled, r, __ATOMIC_RELAXED);
+	if (r == 0 || io->volume->waiting_most == 0)
 		xtsfs_waiting_drop(io->volume, io->file);
 	return r;
 }

@@ -50,11 +50,9 @@ void xtsfs_waiting_overlay(struct xtsfs_file *file, uint64_t first, uint64_t cou
 bool xtsfs_waiting_has(const struct xtsfs_file *file);
 /** Does anything, and more in the volume than it may keep? */
 bool xtsfs_waiting_is_due(const struct xtsfs_io *io);
-/** Commit because of that. Where nothing may wait, what cannot be written is forgotten. As xtsfs_waiting_commit(). */
-int xtsfs_waiting_commit_due(struct xtsfs_io *io);
 /**
  * Meta blocks, flush, sectors. file.lock held exclusively. Keeps the mtime. On an error what is not written goes on
- * waiting, and what is on disk is good.
+ * waiting (where nothing may, it is forgotten), and what is on disk is good.
  */
 int xtsfs_waiting_commit(struct xtsfs_io *io);
 /** Forget it: the content is gone. file.lock held exclusively, or nobody else has the file. */

@@ -5,7 +5,8 @@
  * One group at a time, in the thread's buffer: sectors that are covered only in part are read and merged, everything is
  * encrypted, the tags are made with now = new and before = what is on disk. Then, for each group,
  *
- * - sectors that are overwritten in place wait in memory (waiting.c), since their meta block has to be durable first;
+ * - sectors that are overwritten in place wait in memory (waiting.c), since their meta block has to be durable first
+ *   (with holes among them, the meta block is written and flushed at once);
  * - a change of length that touches an old sector, the last, writes the meta block, flushes, and writes the sectors;
  * - new sectors and filled holes: meta block and sectors, as one write where the range starts at the group's first
  *   sector, since the meta block lies in front of it.
@@ -245,30 +246,63 @@ static int store_piece(struct xtsfs_io *io, struct piece *p)
 	return r;
 }
 
+/* Does the piece fill a hole, or may it? That needs space, and who writes shall be told if there is none. */
+static bool fills_holes(struct piece *p)
+{
+	for (uint64_t s = p->first; s < p->first + p->count; s++) {
+		const struct xtsfs_disk_entry *entry = entry_at(p, s);
+
+		if (!waits_already(p, s) && xtsfs_sector_plain_bytes(p->old_plain_bytes, s) &&
+		    (xtsfs_is_zero(entry->now, sizeof(entry->now)) ||
+		     xtsfs_is_zero(entry->before, sizeof(entry->before))))
+			return true;
+	}
+	return false;
+}
+
+/* The group's meta block, and what waits of it. */
+static int load_group(struct xtsfs_io *io, struct piece *p)
+{
+	if (!xtsfs_has_tags(io))
+		return 0;
+	p->waits = xtsfs_waiting_find(io->file, p->group_no);
+	if (p->group_no == 0 || p->group_no * XTSFS_GROUP_SECTORS < xtsfs_sector_count(p->old_plain_bytes))
+		return xtsfs_meta_load(io, p->group_no, &p->scratch->meta);
+	memset(&p->scratch->meta, 0, sizeof(p->scratch->meta)); /* a group that is new */
+	return 0;
+}
+
 static int write_piece(struct xtsfs_io *io, struct piece *p)
 {
-	bool dirty = false, waits;
+	bool dirty = false, may_wait = false;
 	int r;
 
 	p->waits = NULL;
 	p->overwrites = p->tail_is_short = false;
-	if (xtsfs_has_tags(io)) {
-		p->waits = xtsfs_waiting_find(io->file, p->group_no);
-		if (p->group_no > 0 && p->group_no * XTSFS_GROUP_SECTORS >= xtsfs_sector_count(p->old_plain_bytes))
-			memset(&p->scratch->meta, 0, sizeof(p->scratch->meta)); /* a group that is new */
-		else if ((r = xtsfs_meta_load(io, p->group_no, &p->scratch->meta)) < 0)
-			return r;
+	r = load_group(io, p);
+	if (r == 0 && xtsfs_has_tags(io) && p->new_plain_bytes == p->old_plain_bytes) {
+		may_wait = !fills_holes(p);
+		if (!may_wait && p->waits) {
+			if (!io->exclusive)
+				return XTSFS_WRITE_ALONE;
+			r = xtsfs_waiting_commit(io);
+			p->waits = NULL;
+			if (r == 0)
+				r = load_group(io, p);
+		}
 	}
+	if (r < 0)
+		return r;
 	r = encrypt_piece(io, p);
 	if (r == 0 && xtsfs_has_tags(io))
 		r = make_tags(io, p, &dirty);
 	if (r < 0)
 		return r;
 	/* What waits has to be committed, even if it is what should be there already. */
-	waits = p->new_plain_bytes == p->old_plain_bytes && (p->overwrites || p->waits);
-	if (dirty || waits)
+	may_wait &= p->overwrites || p->waits;
+	if (dirty || may_wait)
 		xtsfs_file_mark_dirty(io->file, p->group_no);
-	if (waits)
+	if (may_wait)
 		return xtsfs_waiting_add(io, &p->scratch->meta, p->first, p->count, sector_at(p, p->first));
 	r = store_piece(io, p);
 	if (r < 0)
@@ -311,6 +345,8 @@ int xtsfs_write_sectors(struct xtsfs_io *io, const uint8_t *data, size_t bytes, 
 			}
 			return r;
 		}
+		if (r > 0)
+			return r;
 		io->done = (size_t)(p.to - offset);
 		if (p.new_plain_bytes > file->plain_bytes)
 			file->plain_bytes = p.new_plain_bytes;
@@ -435,7 +471,7 @@ static int commit_waiting(struct xtsfs_io *io)
 	int r = xtsfs_io_lock(io, true);
 
 	if (r == 0) {
-		r = xtsfs_waiting_commit_due(io);
+		r = xtsfs_waiting_commit(io);
 		pthread_rwlock_unlock(&io->file->lock);
 	}
 	return r;
@@ -474,7 +510,7 @@ static ssize_t write_any(struct xtsfs_volume *volume, struct xtsfs_node *node, c
 		if (in_place)
 			r = write_in_place(&io, data, bytes, offset, cached);
 		pthread_rwlock_unlock(&io.file->lock);
-		if (!in_place) {
+		if (!in_place || r == XTSFS_WRITE_ALONE) {
 			r = xtsfs_io_lock(&io, true);
 			if (r == 0) {
 				r = write_alone(&io, data, bytes, offset, cached);
