@@ -80,6 +80,8 @@ static int finalise_group(struct xtsfs_io *io, uint64_t group_no)
 
 	if (group_no * XTSFS_GROUP_SECTORS >= xtsfs_sector_count(io->file->plain_bytes))
 		return 0; /* cut off since */
+	if (xtsfs_waiting_find(io->file, group_no))
+		return 0; /* its meta block is ahead of what is on disk */
 	r = xtsfs_meta_load(io, group_no, &scratch->meta);
 	if (r == 0)
 		r = settle_group(io, group_no, &scratch->meta);
@@ -160,8 +162,8 @@ static int fsync_file(struct xtsfs_io *io, bool data_only)
 	bool changed;
 	int r = xtsfs_io_lock(io, true), late;
 
-	if (r < 0)
-		return store->ops->sync(store, io->handle, data_only); /* a damaged file can be synced all the same */
+	if (r < 0) /* a damaged file can be synced all the same, but not what still waits for it */
+		return xtsfs_waiting_has(file) ? r : store->ops->sync(store, io->handle, data_only);
 	r = xtsfs_waiting_commit(io);
 	late = __atomic_exchange_n(&file->late_error, 0, __ATOMIC_RELAXED);
 	if (r == 0)
@@ -212,13 +214,16 @@ int xtsfs_fsync(struct xtsfs_volume *volume, struct xtsfs_node *node, bool data_
 		return r;
 	r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_READ, &io);
 	if (r == 0) {
-		/* Finalising writes. */
+		/* Committing and finalising write. The latter can be done without. */
+		bool changed = xtsfs_file_is_changed(io.file);
 		struct xtsfs_io writer;
 
-		if (xtsfs_file_is_changed(io.file) && xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &writer) == 0) {
+		if (changed)
+			r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &writer);
+		if (changed && r == 0) {
 			r = fsync_file(&writer, data_only);
 			xtsfs_io_end(&writer);
-		} else {
+		} else if (r == 0 || !xtsfs_waiting_has(io.file)) {
 			r = volume->store->ops->sync(volume->store, io.handle, data_only);
 		}
 		xtsfs_io_end(&io);

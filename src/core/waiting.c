@@ -235,8 +235,10 @@ static int write_all(struct xtsfs_io *io, struct xtsfs_waiting_group **list, siz
 		r = xtsfs_meta_store(io, list[i]->group_no, &list[i]->meta);
 	if (r == 0)
 		r = xtsfs_file_flush(io);
-	for (size_t i = 0; r == 0 && i < count; i++)
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		list[i]->tried = true;
 		r = write_group(io, list[i]);
+	}
 	if (r < 0)
 		xtsfs_file_set_unsure(io->file, true);
 	xtsfs_file_set_under_way(io->file);

@@ -23,6 +23,7 @@ struct xtsfs_waiting_group {
 	struct xtsfs_waiting_group *next;
 	uint64_t group_no;
 	struct xtsfs_disk_block meta;	      /* as it will be: now = the sectors below, before = those on disk */
+	bool tried;			      /* a commit failed: before may not be what is on disk any more */
 	uint8_t *sector[XTSFS_GROUP_SECTORS]; /* ciphertext, XTSFS_BLOCK_BYTES each; NULL: as on disk */
 };
 

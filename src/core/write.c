@@ -282,7 +282,7 @@ static int write_piece(struct xtsfs_io *io, struct piece *p)
 	r = load_group(io, p);
 	if (r == 0 && xtsfs_has_tags(io) && p->new_plain_bytes == p->old_plain_bytes) {
 		may_wait = !fills_holes(p);
-		if (!may_wait && p->waits) {
+		if (p->waits && (!may_wait || p->waits->tried)) {
 			if (!io->exclusive)
 				return XTSFS_WRITE_ALONE;
 			r = xtsfs_waiting_commit(io);

@@ -212,6 +212,7 @@ void power_begin(struct power *power, struct run *run, uint64_t seed)
 	const struct op remount = {.kind = OP_REMOUNT};
 
 	*power = (struct power){.run = run, .rng = seed, .cuts = 6};
+	run->core.waiting_bytes = seed % 2 ? 1U << 20 : 0; /* effective from the remount on */
 	assert(run->owned && run_op(run, &remount) == 0);
 	assert(xtsfs_memory_clone(run->owned, &power->base) == 0);
 	xtsfs_memory_record(run->owned);

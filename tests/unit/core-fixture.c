@@ -52,7 +52,8 @@ int core_try_open(struct core *core, const struct xtsfs_volume_params *params)
 
 void core_open(struct core *core)
 {
-	const struct xtsfs_volume_params params = {.engine = &xtsfs_engine_user, .threads = 2, .fds = 64};
+	const struct xtsfs_volume_params params = {
+		.engine = &xtsfs_engine_user, .threads = 2, .fds = 64, .waiting_bytes = core->waiting_bytes};
 	int r = core_try_open(core, &params);
 
 	if (r < 0)

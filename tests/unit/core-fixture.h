@@ -20,7 +20,8 @@ struct core {
 	struct xtsfs_conf *conf;
 	struct xtsfs_secret *key, *keyfile;
 	struct xtsfs_volume *volume;
-	char problem[256]; /* of the last opening */
+	size_t waiting_bytes; /* of volumes that core_open() opens */
+	char problem[256];    /* of the last opening */
 };
 
 extern const enum xtsfs_integrity core_integrities[3];
