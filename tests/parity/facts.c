@@ -223,20 +223,22 @@ void blocks(const char *path)
 		close(fd);
 }
 
+static bool before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+/* Until the clock that stamps files is past now. It may be some ticks behind, and where a filesystem gives out fine
+ * times (multigrain timestamps, Linux 6.13) other files are stamped with the last of these until it has caught up. */
 void tick(void)
 {
 	struct timespec start, now;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &start);
+	clock_gettime(CLOCK_REALTIME, &start);
 	do {
 		usleep(300);
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (now.tv_sec == start.tv_sec && now.tv_nsec == start.tv_nsec);
-}
-
-static bool before(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+	} while (!before(&start, &now));
 }
 
 void mark(const char *path)
