@@ -76,8 +76,7 @@ static int settle(struct xtsfs_io *io)
 	return r;
 }
 
-/* Settles what is pending before the state goes away. What cannot be settled is the next opening's to find out, so the
- * volume keeps its marker. */
+/* Settles what is pending before the state goes away. */
 static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 {
 	struct xtsfs_io io = {.volume = volume, .file = file};
@@ -98,11 +97,85 @@ static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 		}
 		xtsfs_fd_put(volume, io.fd);
 	}
-	if (r == -ESTALE)
-		r = 0; /* removed since */
-	if (r < 0)
-		__atomic_store_n(&volume->unsettled, r, __ATOMIC_RELAXED);
-	return r;
+	if (r < 0 && r != -ESTALE) {
+		xtsfs_file_set_changed(file, true);
+		return r;
+	}
+	return 0; /* or it was removed since */
+}
+
+/* ---- files that could not be settled ---- */
+
+/*
+ * A full disk, a limit, no descriptors: what is in the way may go. Until then what waits in memory is the only copy,
+ * and what the file is on disk is known here only. So the file stays in use, by the volume's list.
+ */
+#define KEPT_MAX 1024U
+
+/* What is damaged will not get better. */
+static bool may_pass(const struct xtsfs_file *file, int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || error == -EMFILE || error == -ENFILE || error == -ENOMEM ||
+	       xtsfs_waiting_has(file);
+}
+
+/* volume.file_mutex held. */
+static bool keep(struct xtsfs_volume *volume, struct xtsfs_file *file, int error)
+{
+	if (volume->kept_count >= KEPT_MAX || !may_pass(file, error))
+		return false;
+	file->next_kept = volume->kept_files;
+	volume->kept_files = file;
+	volume->kept_count++;
+	return true;
+}
+
+void xtsfs_file_retry_kept(struct xtsfs_volume *volume)
+{
+	struct xtsfs_file *list;
+
+	pthread_mutex_lock(&volume->file_mutex);
+	list = volume->kept_files;
+	volume->kept_files = NULL;
+	volume->kept_count = 0;
+	pthread_mutex_unlock(&volume->file_mutex);
+	while (list) {
+		struct xtsfs_file *file = list;
+
+		list = file->next_kept;
+		xtsfs_file_detach(volume, file);
+	}
+}
+
+/* What is let go without being settled is the next opening's to find out, so the volume keeps its marker. */
+static void give_up(struct xtsfs_volume *volume, struct xtsfs_file *file, int error)
+{
+	xtsfs_auto_free char *path = xtsfs_node_describe(volume, file->node);
+
+	xtsfs_file_set_changed(file, false);
+	__atomic_store_n(&volume->unsettled, error, __ATOMIC_RELAXED);
+	xtsfs_error("%s: cannot settle the file after its last use: %s; %s, and xtsfsctl fsck can settle it",
+		    path ? path : "a file", xtsfs_strerror(error),
+		    xtsfs_waiting_has(file) ? "what was overwritten last is as it was before" : "its content is safe");
+}
+
+/* Says once that it cannot be done yet, and when it could. volume.file_mutex held, which it lets go meanwhile. */
+static void tell(struct xtsfs_volume *volume, struct xtsfs_file *file, int error)
+{
+	if (file->told == (error < 0))
+		return;
+	file->told = error < 0;
+	pthread_mutex_unlock(&volume->file_mutex);
+	{
+		xtsfs_auto_free char *path = xtsfs_node_describe(volume, file->node);
+
+		if (error < 0)
+			xtsfs_warning("%s: cannot settle the file after its last use: %s; trying again",
+				      path ? path : "a file", xtsfs_strerror(error));
+		else
+			xtsfs_notice("%s: settled now", path ? path : "a file");
+	}
+	pthread_mutex_lock(&volume->file_mutex);
 }
 
 void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file)
@@ -116,15 +189,17 @@ void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file)
 
 		pthread_mutex_unlock(&volume->file_mutex);
 		r = finish(volume, file);
-		if (r < 0) {
-			xtsfs_auto_free char *path = xtsfs_node_describe(volume, node);
-
-			xtsfs_error("%s: cannot settle the file after its last use: %s; %s, and xtsfsctl fsck can "
-				    "settle it",
-				    path ? path : "a file", xtsfs_strerror(r),
-				    xtsfs_waiting_has(file) ? "what was overwritten last is as it was before"
-							    : "its content is safe");
+		pthread_mutex_lock(&volume->file_mutex);
+		if (r == 0 || may_pass(file, r))
+			tell(volume, file, r);
+		if (r == 0 || file->users > 1)
+			continue;
+		if (keep(volume, file, r)) {
+			pthread_mutex_unlock(&volume->file_mutex);
+			return;
 		}
+		pthread_mutex_unlock(&volume->file_mutex);
+		give_up(volume, file, r);
 		pthread_mutex_lock(&volume->file_mutex);
 	}
 	if (--file->users > 0) {
@@ -150,6 +225,8 @@ int xtsfs_file_finish_all(struct xtsfs_volume *volume)
 				continue;
 			if (xtsfs_file_is_changed(node->file))
 				r = finish(volume, node->file);
+			if (r < 0)
+				give_up(volume, node->file, r);
 			if (r < 0 && first == 0)
 				first = r;
 			file_free(volume, node->file);

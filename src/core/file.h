@@ -45,6 +45,9 @@ struct xtsfs_file {
 	struct xtsfs_waiting waiting;
 	uint64_t writes, flushed; /* counts of content writes, and of those that a flush has made durable (atomic) */
 	int late_error;		  /* of a commit that nobody waited for; the next sync returns it (atomic access) */
+
+	struct xtsfs_file *next_kept; /* volume.file_mutex: the list of files that wait to be settled is a user */
+	bool told;		      /* volume.file_mutex: the log says that it could not be settled */
 };
 
 /* One operation on one file: what every step needs. */
@@ -66,8 +69,10 @@ void xtsfs_io_end(struct xtsfs_io *io);
 xtsfs_must_check int xtsfs_io_lock(struct xtsfs_io *io, bool exclusive);
 xtsfs_must_check int xtsfs_file_attach(struct xtsfs_volume *volume, struct xtsfs_node *node,
 				       struct xtsfs_file **ret_file);
-/** The last one finalises; an error of that is logged. */
+/** The last one finalises. If that fails the file is kept, for xtsfs_commit_old() to try again; both are logged. */
 void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file);
+/** Try again with the files that are kept. */
+void xtsfs_file_retry_kept(struct xtsfs_volume *volume);
 /** At the end of the volume: settle the files that are still in use. The first error. */
 xtsfs_must_check int xtsfs_file_finish_all(struct xtsfs_volume *volume);
 /** Fresh header in memory for a file that was empty: random id, directory hint, @flags. Entries zero. */

@@ -122,7 +122,8 @@ xtsfs_must_check int xtsfs_fsync(struct xtsfs_volume *volume, struct xtsfs_node 
 xtsfs_must_check int xtsfs_fsyncdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, bool data_only);
 /**
  * Overwritten sectors stay in memory until there are many, or the file is synced or closed (waiting.h): commit those of
- * files in which one has waited for @age_s seconds. The first error; the file's next sync returns it too.
+ * files in which one has waited for @age_s seconds, and try again with files that could not be settled. To be called
+ * every second or so. The first error of a commit; the file's next sync returns it too.
  */
 xtsfs_must_check int xtsfs_commit_old(struct xtsfs_volume *volume, unsigned age_s);
 

@@ -89,9 +89,13 @@ struct xtsfs_volume {
 	struct xtsfs_node **pending;
 	size_t pending_count;
 
+	struct xtsfs_file *kept_files; /* file_mutex: files whose last use could not settle them (file.c) */
+	unsigned kept_count;
+
 	struct xtsfs_file *waiting_files; /* file_mutex: files in which overwritten sectors wait (waiting.c) */
 	size_t waiting_bytes;		  /* memory they take (atomic access) */
 	size_t waiting_most;		  /* with more than that a writer commits */
+	time_t short_until_s;		  /* CLOCK_MONOTONIC_COARSE: until then every writer does (atomic access) */
 };
 
 /* ---- node.c: the table ---- */

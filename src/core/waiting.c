@@ -21,6 +21,17 @@
 
 #define BUCKETS 256U
 
+#define SHORT_BYTES (64U << 20) /* less free space than that, and what may wait twice, is little */
+#define SHORT_S	    60
+
+static time_t now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec;
+}
+
 static size_t bucket_of(uint64_t group_no)
 {
 	return (size_t)(group_no % BUCKETS);
@@ -140,7 +151,26 @@ bool xtsfs_waiting_is_due(const struct xtsfs_io *io)
 	const struct xtsfs_volume *volume = io->volume;
 
 	return xtsfs_waiting_has(io->file) &&
-	       __atomic_load_n(&volume->waiting_bytes, __ATOMIC_RELAXED) > volume->waiting_most;
+	       (__atomic_load_n(&volume->waiting_bytes, __ATOMIC_RELAXED) > volume->waiting_most ||
+		now_s() < __atomic_load_n(&volume->short_until_s, __ATOMIC_RELAXED));
+}
+
+/*
+ * Where nothing is written in place (btrfs and the like) an overwrite needs space too, and it is the writer who has to
+ * be told that there is none. So as long as there may be too little, nobody's write waits.
+ */
+static void set_short(struct xtsfs_volume *volume)
+{
+	__atomic_store_n(&volume->short_until_s, now_s() + SHORT_S, __ATOMIC_RELAXED);
+}
+
+static void look_for_space(struct xtsfs_volume *volume)
+{
+	struct statvfs st;
+
+	if (!volume->store->in_place && volume->store->ops->statfs(volume->store, &st) == 0 &&
+	    st.f_bavail * (uint64_t)st.f_frsize < SHORT_BYTES + 2 * (uint64_t)volume->waiting_most)
+		set_short(volume);
 }
 
 /* ---- going ---- */
@@ -268,6 +298,8 @@ int xtsfs_waiting_commit(struct xtsfs_io *io)
 		(void)store->ops->utimens(store, io->handle, NULL, times);
 	}
 	free(list);
+	if (r == -ENOSPC || r == -EDQUOT)
+		set_short(io->volume);
 	if (r < 0 && io->volume->waiting_most == 0)
 		/* Holes that were filled already are that only as long as there is a marker. */
 		__atomic_store_n(&io->volume->unsettled, r, __ATOMIC_RELAXED);
@@ -276,18 +308,17 @@ int xtsfs_waiting_commit(struct xtsfs_io *io)
 	return r;
 }
 
-/* A file of the list that is old enough, with a use of it for the caller. */
-static struct xtsfs_node *take_old(struct xtsfs_volume *volume, unsigned age_s)
+/* A file of the list that is old enough, with a use of it for the caller. It is not old again before the next round. */
+static struct xtsfs_node *take_old(struct xtsfs_volume *volume, const struct timespec *now, unsigned age_s)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	xtsfs_guard_mutex(&volume->file_mutex);
 	for (struct xtsfs_file *file = volume->waiting_files; file; file = file->waiting.next_file) {
 		bool old;
 
 		pthread_mutex_lock(&file->waiting.mutex);
-		old = now.tv_sec - file->waiting.since.tv_sec >= (time_t)age_s;
+		old = now->tv_sec - file->waiting.since.tv_sec >= (time_t)age_s;
+		if (old)
+			file->waiting.since.tv_sec = now->tv_sec + 1;
 		pthread_mutex_unlock(&file->waiting.mutex);
 		if (old) {
 			xtsfs_node_ref(volume, file->node);
@@ -297,27 +328,39 @@ static struct xtsfs_node *take_old(struct xtsfs_volume *volume, unsigned age_s)
 	return NULL;
 }
 
+static int commit_old_file(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	struct xtsfs_io io;
+	int r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io);
+
+	if (r < 0)
+		return r;
+	r = xtsfs_io_lock(&io, true);
+	if (r == 0) {
+		r = xtsfs_waiting_commit(&io);
+		if (r < 0)
+			__atomic_store_n(&io.file->late_error, r, __ATOMIC_RELAXED);
+		pthread_rwlock_unlock(&io.file->lock);
+	}
+	xtsfs_io_end(&io);
+	return r;
+}
+
 int xtsfs_commit_old(struct xtsfs_volume *volume, unsigned age_s)
 {
 	struct xtsfs_node *node;
+	struct timespec now;
+	int first = 0;
 
-	while ((node = take_old(volume, age_s))) {
-		struct xtsfs_io io;
-		int r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io);
+	look_for_space(volume);
+	xtsfs_file_retry_kept(volume);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((node = take_old(volume, &now, age_s))) {
+		int r = commit_old_file(volume, node);
 
-		if (r == 0) {
-			r = xtsfs_io_lock(&io, true);
-			if (r == 0) {
-				r = xtsfs_waiting_commit(&io);
-				if (r < 0)
-					__atomic_store_n(&io.file->late_error, r, __ATOMIC_RELAXED);
-				pthread_rwlock_unlock(&io.file->lock);
-			}
-			xtsfs_io_end(&io);
-		}
 		xtsfs_node_unref(volume, node, 1);
-		if (r < 0)
-			return r;
+		if (first == 0)
+			first = r;
 	}
-	return 0;
+	return first;
 }

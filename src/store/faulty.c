@@ -265,6 +265,7 @@ int xtsfs_store_faulty_new(struct xtsfs_store *inner, struct xtsfs_store **ret_s
 		return -ENOMEM;
 	faulty->store.ops = &faulty_ops;
 	faulty->store.root = inner->root;
+	faulty->store.in_place = inner->in_place;
 	faulty->inner = inner;
 	pthread_mutex_init(&faulty->mutex, NULL);
 	*ret_store = &faulty->store;

@@ -497,6 +497,7 @@ static struct memory *memory_alloc(void)
 	if (memory) {
 		memory->store.ops = &xtsfs_memory_ops;
 		memory->store.root = MEM_ROOT_HANDLE;
+		memory->store.in_place = true;
 		pthread_mutex_init(&memory->mutex, NULL);
 	}
 	return memory;

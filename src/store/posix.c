@@ -11,9 +11,11 @@
 #include "base/cleanup.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 /* "/proc/self/fd/N" */
@@ -324,6 +326,22 @@ static const struct xtsfs_store_ops posix_ops = {
 	.removexattr = posix_removexattr,
 };
 
+static bool writes_in_place(int root)
+{
+	struct statfs st;
+
+	if (fstatfs(root, &st) < 0)
+		return false;
+	switch (st.f_type) {
+	case EXT4_SUPER_MAGIC: /* ext2 and ext3 too */
+	case XFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int xtsfs_store_posix_new(const char *path, struct xtsfs_store **ret_store)
 {
 	xtsfs_auto_fd root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -336,6 +354,7 @@ int xtsfs_store_posix_new(const char *path, struct xtsfs_store **ret_store)
 		return -ENOMEM;
 	store->ops = &posix_ops;
 	store->root = xtsfs_take_fd(&root);
+	store->in_place = writes_in_place(store->root);
 	*ret_store = store;
 	return 0;
 }

@@ -95,7 +95,8 @@ struct xtsfs_store_ops {
 
 struct xtsfs_store {
 	const struct xtsfs_store_ops *ops;
-	int root; /* handle of the volume's directory */
+	int root;      /* handle of the volume's directory */
+	bool in_place; /* an overwrite needs no space, as far as is known of the backing filesystem */
 };
 
 /** A directory of this machine. @path is opened once; -ENOTDIR, -ENOENT, … @read_only: nothing is ever opened for
