@@ -221,6 +221,11 @@ xtsfs_must_check int xtsfs_write_sectors(struct xtsfs_io *io, const uint8_t *dat
 					 enum xtsfs_defer defer);
 /** Entries behind the last sector may be of sectors that were cut off; what comes there needs zeros. Exclusive lock. */
 xtsfs_must_check int xtsfs_clear_entries_behind(struct xtsfs_io *io);
+/**
+ * After a crash, before the last sector grows: what it is must not hang on what that is going to change. Exclusive
+ * lock, and nothing waits.
+ */
+xtsfs_must_check int xtsfs_prepare_tail(struct xtsfs_io *io);
 /** Exclusive lock held. */
 xtsfs_must_check int xtsfs_resize_locked(struct xtsfs_io *io, uint64_t plain_bytes);
 /** A change that failed has lengthened the file on the way: cut it to what it had, as far as that works. */

@@ -147,6 +147,50 @@ int xtsfs_clear_entries_behind(struct xtsfs_io *io)
 	return r < 0 ? r : xtsfs_file_flush(io);
 }
 
+/* A group has one growing record. If it is what makes a sector good, that is written as it reads. */
+static int free_record(struct xtsfs_io *io, uint64_t group_no)
+{
+	struct xtsfs_scratch *scratch = xtsfs_scratch();
+	uint64_t from, sector_no;
+	uint32_t bytes;
+	ssize_t n;
+	int r;
+
+	if (!xtsfs_must_look(io))
+		return 0;
+	if (!scratch)
+		return -ENOMEM;
+	r = xtsfs_meta_load(io, group_no, &scratch->meta);
+	if (r < 0)
+		return r;
+	from = xtsfs_growing_get(&scratch->meta).from;
+	sector_no = from / XTSFS_BLOCK_BYTES;
+	bytes = xtsfs_sector_plain_bytes(io->file->plain_bytes, sector_no);
+	if (from == 0 || bytes == 0)
+		return 0;
+	n = xtsfs_store_pread(io->volume->store, io->handle, scratch->sectors, xtsfs_pad16(bytes),
+			      xtsfs_sector_cipher_off(io->volume->layout, sector_no));
+	if (n < 0)
+		return (int)n;
+	memset(scratch->sectors + n, 0, XTSFS_BLOCK_BYTES - (size_t)n);
+	r = xtsfs_sector_verify(io, sector_no, bytes, scratch->sectors, &scratch->meta);
+	if (r != XTSFS_IS_SHORT && r != XTSFS_IS_CUT)
+		return r < 0 ? r : 0;
+	r = xtsfs_write_sectors(io, NULL, (size_t)(sector_no * XTSFS_BLOCK_BYTES + bytes - from), from,
+				XTSFS_STORE_META);
+	io->done = 0;
+	return r < 0 ? r : xtsfs_waiting_commit(io);
+}
+
+int xtsfs_prepare_tail(struct xtsfs_io *io)
+{
+	uint64_t plain_bytes = io->file->plain_bytes;
+
+	if (plain_bytes % XTSFS_BLOCK_BYTES == 0 || !xtsfs_has_tags(io))
+		return 0;
+	return free_record(io, xtsfs_sector_group(plain_bytes / XTSFS_BLOCK_BYTES));
+}
+
 /* The last sector is a hole and becomes a whole one, of a file of @plain_bytes. */
 static int cut_filler(struct xtsfs_io *io, uint64_t plain_bytes)
 {
@@ -165,6 +209,8 @@ static int grow_sectors(struct xtsfs_io *io, uint64_t plain_bytes)
 	bool holes = xtsfs_sector_count(plain_bytes) > xtsfs_sector_count(file->plain_bytes);
 	int r = xtsfs_file_begin_change(io, true, holes ? XTSFS_FILE_SPARSE : 0);
 
+	if (r == 0)
+		r = xtsfs_prepare_tail(io);
 	if (r == 0 && tail) {
 		r = is_hole(io, file->plain_bytes / XTSFS_BLOCK_BYTES);
 		if (r == 0) {
@@ -218,7 +264,9 @@ static int retag_tail(struct xtsfs_io *io, uint64_t sector_no, uint32_t tail)
 
 	if (!scratch)
 		return -ENOMEM;
-	r = xtsfs_meta_load(io, group_no, &scratch->meta);
+	r = free_record(io, group_no);
+	if (r == 0)
+		r = xtsfs_meta_load(io, group_no, &scratch->meta);
 	if (r == 0)
 		r = xtsfs_file_end_under_way(io);
 	if (r < 0)
@@ -236,9 +284,6 @@ static int retag_tail(struct xtsfs_io *io, uint64_t sector_no, uint32_t tail)
 		xtsfs_sector_report(io, sector_no);
 		return -EIO;
 	}
-	/* Cut behind the content of one of which not all is there, its record says all. */
-	if ((r == XTSFS_IS_SHORT || r == XTSFS_IS_CUT) && tail > xtsfs_verdict_bytes(r, &scratch->meta, old_bytes))
-		return 0;
 	xtsfs_sector_settle(&scratch->meta, sector_no, r);
 	memcpy(entry->before, entry->now, sizeof(entry->before));
 	if (r != XTSFS_IS_HOLE && r != XTSFS_IS_ABSENT) {

@@ -143,7 +143,8 @@ static int encrypt_piece(struct xtsfs_io *io, struct piece *p)
 	return 0;
 }
 
-/* The sector that was the last and grows is known by its new content at the old length too (spec 9.8). */
+/* The sector that was the last and grows is known by its new content at the old length too (spec 9.8). A record that
+ * says what is on disk goes on holding for the sector that replaces it. */
 static int make_growing(struct xtsfs_io *io, struct piece *p, bool *ret_dirty)
 {
 	struct xtsfs_growing growing = xtsfs_growing_get(&p->scratch->meta);
@@ -155,13 +156,14 @@ static int make_growing(struct xtsfs_io *io, struct piece *p, bool *ret_dirty)
 
 	if (!grows && !(growing.from && is_of >= p->first && is_of < p->first + p->count))
 		return 0;
-	if (!p->tail_is_short && !grows) {
+	if (!grows && !p->tail_is_short && !waits_already(p, is_of)) {
 		xtsfs_growing_set(&p->scratch->meta, NULL);
 		return 0;
 	}
-	if (!p->tail_is_short)
+	if (grows) {
 		growing.from = p->old_plain_bytes;
-	is_of = growing.from / XTSFS_BLOCK_BYTES;
+		is_of = last;
+	}
 	r = xtsfs_sector_tag(io, is_of, (uint32_t)(growing.from % XTSFS_BLOCK_BYTES), sector_at(p, is_of), growing.tag);
 	if (r == 0)
 		xtsfs_growing_set(&p->scratch->meta, &growing);
@@ -368,7 +370,9 @@ static int write_exclusive(struct xtsfs_io *io, const uint8_t *data, size_t byte
 		return r;
 
 	if (file->has_block0 && !xtsfs_file_is_inline(file)) {
-		r = xtsfs_clear_entries_behind(io);
+		r = xtsfs_prepare_tail(io);
+		if (r == 0)
+			r = xtsfs_clear_entries_behind(io);
 		return r < 0 ? r : xtsfs_write_sectors(io, data, bytes, offset, XTSFS_STORE_META);
 	}
 	if (end > file->plain_bytes && end > XTSFS_INLINE_MAX) {
