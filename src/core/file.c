@@ -374,6 +374,7 @@ static int load_sectors(struct xtsfs_io *io, uint64_t cipher_bytes)
 	}
 	file->plain_bytes = plain;
 	file->trim = !canonical;
+	file->rough = !xtsfs_has_tags(io) && xtsfs_is_interrupted(io);
 	return 0;
 }
 
@@ -553,6 +554,7 @@ void xtsfs_file_resync(struct xtsfs_io *io, uint64_t wanted_plain_bytes)
 	struct stat st;
 
 	xtsfs_file_set_unsure(file, true);
+	file->rough = !xtsfs_has_tags(io);
 	file->loaded = false; /* unless all goes well below */
 	if (store->ops->fstat(store, io->handle, &st) < 0)
 		return;

@@ -35,6 +35,7 @@ struct xtsfs_file {
 	bool trim;    /* the stored length is not the canonical one (trace of a crash): cut before the first change */
 	bool changed; /* since the last finalising, in a way that it has to settle (atomic access) */
 	bool unsure;  /* a write failed: what is on disk is one of two (atomic access) */
+	bool rough;   /* integrity none: behind the content of the last sector may be anything */
 	struct xtsfs_header header;
 	uint64_t plain_bytes;
 	struct xtsfs_disk_block block0;

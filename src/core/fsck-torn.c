@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files without tags after a crash (spec 9.8): parts of sectors that were never written are zeros on disk and read as
- * zeros as long as the volume has its marker. Before that goes, they are written as such.
+ * zeros as long as the volume has its marker. Before that goes, they are written as such. And where content reached the
+ * disk and the length that it brought did not, there is something behind the end: that becomes zeros, or it would come
+ * up after a crash in which the length does.
  *
  * Only files that changed since the marker was made can have any. One write is within one block, and changes nothing
  * but how the block is encrypted, so it may come to its end or not.
@@ -58,6 +60,39 @@ static uint64_t skip_hole(struct xtsfs_fsck_file *file, uint64_t sector_no)
 	return at < 0 ? sector_no : (uint64_t)at / XTSFS_BLOCK_BYTES - 1;
 }
 
+/* Makes what is behind the content of the last sector zeros. Nobody has ever seen it, so there is no finding. */
+static int smooth_tail(struct xtsfs_fsck_file *file, struct xtsfs_scratch *scratch)
+{
+	uint64_t sector_no = file->state.plain_bytes / XTSFS_BLOCK_BYTES;
+	uint32_t used = (uint32_t)(file->state.plain_bytes % XTSFS_BLOCK_BYTES), padded = xtsfs_pad16(used);
+	uint32_t stored = xtsfs_tail_cipher_bytes(used);
+	uint64_t offset = xtsfs_sector_cipher_off(XTSFS_LAYOUT_PLAIN, sector_no);
+	uint8_t *cipher = scratch->sectors;
+	ssize_t n;
+	bool hole;
+	int r;
+
+	if (used == 0)
+		return 0;
+	n = xtsfs_store_pread(file->fsck->store, file->io.handle, cipher, stored, offset);
+	if (n < 0)
+		return (int)n;
+	memset(cipher + n, 0, stored - (size_t)n);
+	hole = xtsfs_sector_verify(&file->io, sector_no, used, cipher, NULL) == XTSFS_IS_HOLE;
+	r = hole ? 0 : xtsfs_sector_decrypt(&file->io, sector_no, cipher, cipher, padded);
+	if (r < 0 || xtsfs_is_zero(cipher + used, stored - used))
+		return r;
+	memset(cipher + used, 0, stored - used);
+	r = hole ? 0 : xtsfs_sector_crypt(&file->io, XTSFS_ENCRYPT, sector_no, cipher, cipher, padded);
+	if (r == 0)
+		r = file->write_error;
+	if (r == 0)
+		r = xtsfs_store_pwrite(file->fsck->store, file->io.handle, cipher, stored, offset);
+	if (r == 0)
+		file->written = true;
+	return r;
+}
+
 void xtsfs_fsck_mend_torn(struct xtsfs_fsck_file *file)
 {
 	struct xtsfs_scratch *scratch = xtsfs_scratch();
@@ -91,6 +126,8 @@ void xtsfs_fsck_mend_torn(struct xtsfs_fsck_file *file)
 		}
 		s += count;
 	}
+	if (r == 0 && file->fsck->options.repair && !xtsfs_fsck_stopped(file->fsck))
+		r = smooth_tail(file, scratch);
 	if (r < 0)
 		xtsfs_fsck_report_io(file->fsck, &file->place, r, "look for parts that were never written");
 	if (torn)

@@ -182,13 +182,33 @@ static int free_record(struct xtsfs_io *io, uint64_t group_no)
 	return r < 0 ? r : xtsfs_waiting_commit(io);
 }
 
+/* Without tags: zeros behind the content, as everybody writes them who has not lost his length. */
+static int smooth_tail(struct xtsfs_io *io)
+{
+	uint64_t last = io->file->plain_bytes - 1;
+	uint8_t byte;
+	int r = xtsfs_read_locked(io, &byte, 1, last);
+
+	if (r == 0)
+		r = xtsfs_write_sectors(io, &byte, 1, last, XTSFS_STORE_META);
+	io->done = 0;
+	explicit_bzero(&byte, sizeof(byte));
+	if (r == 0)
+		r = xtsfs_file_flush(io);
+	if (r == 0)
+		io->file->rough = false;
+	return r;
+}
+
 int xtsfs_prepare_tail(struct xtsfs_io *io)
 {
 	uint64_t plain_bytes = io->file->plain_bytes;
 
-	if (plain_bytes % XTSFS_BLOCK_BYTES == 0 || !xtsfs_has_tags(io))
+	if (plain_bytes % XTSFS_BLOCK_BYTES == 0)
 		return 0;
-	return free_record(io, xtsfs_sector_group(plain_bytes / XTSFS_BLOCK_BYTES));
+	if (xtsfs_has_tags(io))
+		return free_record(io, xtsfs_sector_group(plain_bytes / XTSFS_BLOCK_BYTES));
+	return io->file->rough ? smooth_tail(io) : 0;
 }
 
 /* The last sector is a hole and becomes a whole one, of a file of @plain_bytes. */
