@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GO_ON_OPS 5U
+
 __attribute__((format(printf, 2, 3))) static int fail(struct power *power, const char *format, ...)
 {
 	va_list args;
@@ -149,17 +151,24 @@ static void note_finding(void *data, const struct xtsfs_fsck_finding *finding)
 	snprintf(last, 128, "%s: %s", finding->code, finding->detail);
 }
 
-/* Repairs, and once more: nothing is left. */
+/* Looks without an engine and without changing anything; repairs; and once more: nothing is left. */
 static int mend(struct power *power, struct core *core, enum xtsfs_fsck_damage damage)
 {
-	const struct xtsfs_volume_params params = {
-		.engine = &xtsfs_engine_user, .threads = 2, .fds = 64, .repair = true};
 	struct xtsfs_fsck_totals totals = {0};
 	char last[128] = "";
-	struct xtsfs_fsck_options options = {
-		.repair = true, .damage = damage, .content_keys = 1, .finding = note_finding, .data = last};
 
-	for (unsigned round = 0; round < 2; round++) {
+	for (unsigned round = 0; round < 3; round++) {
+		const struct xtsfs_volume_params params = {.engine = round ? &xtsfs_engine_user : NULL,
+							   .threads = 2,
+							   .fds = 64,
+							   .repair = true,
+							   .read_only = round == 0};
+		const struct xtsfs_fsck_options options = {.repair = round > 0,
+							   .damage = round ? damage : XTSFS_FSCK_DAMAGE_REPORT,
+							   .content_keys = 1,
+							   .finding = note_finding,
+							   .data = last};
+
 		assert(core_try_open(core, &params) == 0);
 		assert(xtsfs_fsck_run(core->volume, &options, &totals) == 0);
 		assert(core_try_close(core) == 0);
@@ -167,12 +176,76 @@ static int mend(struct power *power, struct core *core, enum xtsfs_fsck_damage d
 	return totals.problems ? fail(power, "fsck is not done after mending: %s", last) : 0;
 }
 
+static void begin(struct power *power)
+{
+	assert(xtsfs_memory_clone(power->run->owned, &power->base) == 0);
+	xtsfs_memory_record(power->run->owned);
+	for (unsigned file = 0; file < MODEL_FILES; file++)
+		version_add(power, file);
+}
+
+static enum xtsfs_fsck_damage damage_of(const struct power *power, unsigned long unreadable_before)
+{
+	return power->unreadable > unreadable_before ? XTSFS_FSCK_DAMAGE_ZERO : XTSFS_FSCK_DAMAGE_REPORT;
+}
+
+static int reopen_mended(struct power *power, struct core *core, enum xtsfs_fsck_damage damage)
+{
+	if (core_try_close(core) < 0)
+		return fail(power, "the volume does not close");
+	if (mend(power, core, damage) < 0)
+		return -1;
+	core_open(core);
+	return 0;
+}
+
+/* Somebody goes on, and power is lost once more; or is not, and then it is repaired. Leaves in @core
+ * what is open at the end. */
+static int go_on(struct power *power, struct core *core)
+{
+	struct power second = {.rng = power->rng, .cuts = 2, .is_second = true};
+	struct run run;
+	int r = run_adopt(&run, core);
+
+	second.run = &run;
+	if (r == 0)
+		begin(&second);
+	for (unsigned i = 0; r == 0 && i < GO_ON_OPS; i++) {
+		struct op op = op_random(&second.rng, &run, false);
+
+		if (!power_fits(&op))
+			continue;
+		r = power_op(&second, &op);
+		if (r < 0) {
+			fail(power, "going on, operation %u (kind %d, file %u, %llu, %llu): %.120s", i, (int)op.kind,
+			     op.file, (unsigned long long)op.offset, (unsigned long long)op.bytes, run.why);
+		}
+	}
+	power->rng = second.rng;
+	power->points += second.points;
+	power->unreadable += second.unreadable;
+	power_end(&second);
+	if (r == 0) {
+		r = run_op(&run, &(struct op){.kind = OP_REMOUNT});
+		if (r == 0)
+			r = reopen_mended(power, &run.core, XTSFS_FSCK_DAMAGE_REPORT);
+		if (r == 0)
+			r = run_op(&run, &(struct op){.kind = OP_CHECK});
+		if (r < 0 && run.why[0])
+			fail(power, "after going on: %.120s", run.why);
+	}
+	core->volume = run_give_back(&run);
+	return r < 0 ? -1 : 0;
+}
+
 /* Takes @store. */
 static int look(struct power *power, struct xtsfs_store *store)
 {
-	const struct xtsfs_volume_params params = {.engine = &xtsfs_engine_user, .threads = 2, .fds = 64};
+	const struct xtsfs_volume_params params = {
+		.engine = &xtsfs_engine_user, .threads = 2, .fds = 64, .waiting_bytes = power->run->core.waiting_bytes};
 	struct core core = power->run->core;
 	unsigned long unreadable = power->unreadable;
+	bool went_on;
 	int r;
 
 	power->points++;
@@ -183,11 +256,15 @@ static int look(struct power *power, struct xtsfs_store *store)
 		r = fail(power, "the volume does not open: %d, %s", r, core.problem);
 	else
 		r = check_files(power, &core);
+	went_on = r == 0 && power->points % 4 == 1 && !power->is_second;
+	if (went_on && power->points % 8 == 1)
+		r = reopen_mended(power, &core, damage_of(power, unreadable));
+	if (r == 0 && went_on)
+		r = go_on(power, &core);
 	if (core.volume && core_try_close(&core) < 0 && r == 0)
 		r = fail(power, "the volume does not close");
-	if (r == 0 && power->points % 3 == 0) {
-		r = mend(power, &core,
-			 power->unreadable > unreadable ? XTSFS_FSCK_DAMAGE_ZERO : XTSFS_FSCK_DAMAGE_REPORT);
+	if (r == 0 && power->points % 3 == 0 && !went_on) {
+		r = mend(power, &core, damage_of(power, unreadable));
 		if (r == 0) {
 			core_open(&core);
 			r = check_files(power, &core);
@@ -214,10 +291,7 @@ void power_begin(struct power *power, struct run *run, uint64_t seed)
 	*power = (struct power){.run = run, .rng = seed, .cuts = 6};
 	run->core.waiting_bytes = seed % 2 ? 1U << 20 : 0; /* effective from the remount on */
 	assert(run->owned && run_op(run, &remount) == 0);
-	assert(xtsfs_memory_clone(run->owned, &power->base) == 0);
-	xtsfs_memory_record(run->owned);
-	for (unsigned file = 0; file < MODEL_FILES; file++)
-		version_add(power, file);
+	begin(power);
 }
 
 int power_op(struct power *power, const struct op *op)

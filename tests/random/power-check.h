@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Losing power: what may be left of the calls so far, writes in any order, must be a volume in which everything synced
- * is there, and what was written since is old, new or not there, sector by sector.
+ * is there, and what was written since is old, new or not there, sector by sector. So must it be when somebody goes on
+ * writing without a repair, and loses power again.
  */
 #ifndef XTSFS_POWER_CHECK_H
 #define XTSFS_POWER_CHECK_H
@@ -20,6 +21,7 @@ struct power {
 	size_t calls;
 	uint64_t rng;
 	unsigned cuts;			  /* for each operation */
+	bool is_second;			  /* in a volume that has lost power before, and was not repaired */
 	unsigned long points, unreadable; /* unreadable: files with something that was never synced and is EIO */
 };
 

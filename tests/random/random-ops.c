@@ -358,7 +358,8 @@ static int do_names(struct run *run, const struct op *op)
 
 static int remount(struct run *run)
 {
-	const struct xtsfs_volume_params params = {.engine = &xtsfs_engine_user, .threads = 2, .fds = 64};
+	const struct xtsfs_volume_params params = {
+		.engine = &xtsfs_engine_user, .threads = 2, .fds = 64, .waiting_bytes = run->core.waiting_bytes};
 	int r;
 
 	for (unsigned file = 0; file < MODEL_FILES; file++)
@@ -465,18 +466,47 @@ void run_make_faulty(struct run *run)
 	core_open(&run->core);
 }
 
+int run_adopt(struct run *run, const struct core *core)
+{
+	int r = 0;
+
+	*run = (struct run){.core = *core, .owned = core->store};
+	for (unsigned file = 0; file < MODEL_FILES; file++) {
+		struct model_file *model = &run->files[file];
+		const struct op remove = {.kind = OP_REMOVE, .file = file};
+		uint8_t *data = NULL;
+		ssize_t n = core_try_read(&run->core, run_path(file), &data);
+
+		model->data = calloc(1, MODEL_MAX);
+		assert(model->data && n <= (ssize_t)MODEL_MAX);
+		if (n >= 0) {
+			memcpy(model->data, data, (size_t)n);
+			model->bytes = (uint64_t)n;
+		} else if (r == 0) {
+			r = run_op(run, &remove);
+		}
+		free(data);
+	}
+	return r;
+}
+
+struct xtsfs_volume *run_give_back(struct run *run)
+{
+	for (unsigned file = 0; file < MODEL_FILES; file++) {
+		if (run->core.volume)
+			release(run, file);
+		free(run->files[file].data);
+	}
+	return run->core.volume;
+}
+
 void run_free(struct run *run)
 {
 	struct xtsfs_store *store = run->owned ? run->owned : run->core.store;
 
 	if (run->faulty)
 		xtsfs_faulty_arm(run->faulty, &(struct xtsfs_fault){0});
-
-	for (unsigned file = 0; file < MODEL_FILES; file++) {
-		if (run->core.volume)
-			release(run, file);
-		free(run->files[file].data);
-	}
+	(void)run_give_back(run);
 	(void)core_try_close(&run->core);
 	core_fini(&run->core);
 	xtsfs_store_free(run->faulty);

@@ -65,6 +65,13 @@ const char *run_path(unsigned file);
 /** Closes the volume, opens it, checks everything and closes it again. 0 or -1. */
 int run_end(struct run *run);
 void run_free(struct run *run);
+/**
+ * Go on with an open volume in memory: the model is what is there; a file that cannot be read is removed and made anew.
+ * 0 or -1. Not to be freed but given back, in either case.
+ */
+int run_adopt(struct run *run, const struct core *core);
+/** The volume as it is open now, or NULL. */
+struct xtsfs_volume *run_give_back(struct run *run);
 
 /** The next random operation for the state of the run. @kills: OP_KILL may come. */
 struct op op_random(uint64_t *rng, const struct run *run, bool kills);
