@@ -10,7 +10,8 @@
  *
  * A directory without encrypted names has nothing to lose and gets a fresh id. One with names and without a candidate
  * that fits is left as it is: whoever has a copy of its xtsfs.dirid (for the root: a header backup) can still put it
- * back.
+ * back. Who has none asks for --salvage or --zero: then all its entries get other names, and then it a fresh id. It is
+ * what a loss of power leaves of a directory that was never synced, on filesystems that log names before data.
  */
 #include "core/fsck-internal.h"
 
@@ -163,18 +164,50 @@ static int write_dirid(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int 
 	return xtsfs_fsck_write_dirid(fsck, handle, id, parent_id);
 }
 
+struct naming {
+	struct xtsfs_fsck *fsck;
+	struct xtsfs_fsck_dir *dir;
+};
+
+static int name_anew(void *data, int handle, const char *backing_name)
+{
+	struct naming *naming = data;
+	enum xtsfs_name_kind kind = xtsfs_name_classify(backing_name, false);
+	struct xtsfs_fsck_entry entry;
+
+	if (kind != XTSFS_NAME_KIND_SHORT && kind != XTSFS_NAME_KIND_LONG)
+		return 0;
+	if (xtsfs_names_open(naming->fsck->volume, naming->dir->dirid, handle, backing_name, entry.name) == 0)
+		return 0; /* it has come again under its new name */
+	strcpy(entry.backing, backing_name);
+	return xtsfs_fsck_give_name(naming->fsck, naming->dir, handle, &entry,
+				    "its name was encrypted with a directory id that is lost");
+}
+
+/* Names are lost, and that is accepted. The id comes last: a run that is killed leaves what the next finds again. */
+static int start_anew(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int handle, const uint8_t id[XTSFS_ID_BYTES])
+{
+	struct naming naming = {.fsck = fsck, .dir = dir};
+	int r;
+
+	memcpy(dir->dirid, id, sizeof(dir->dirid));
+	r = xtsfs_fsck_list(fsck, handle, ".", name_anew, &naming);
+	return r == 0 && fsck->options.repair ? write_dirid(fsck, dir, handle, id) : r;
+}
+
 static void rebuild(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int handle)
 {
 	static const char detail[] = "the directory's id (" XTSFS_NAME_DIRID ") is missing or damaged";
 	struct xtsfs_fsck_place place = {.dir = dir};
 	struct xtsfs_fsck_candidates *list = &dir->candidates;
+	const char *action;
 	const uint8_t *found = NULL;
 	uint8_t fresh[XTSFS_ID_BYTES];
 	int r = xtsfs_fsck_candidates(fsck, dir, handle);
 
 	if (r == 0)
 		r = add_remains(fsck, list, handle);
-	if (r == 0 && !list->has_names)
+	if (r == 0)
 		r = xtsfs_random(fresh, sizeof(fresh));
 	if (r < 0) {
 		xtsfs_fsck_report_io(fsck, &place, r, "look for the directory's id");
@@ -183,21 +216,26 @@ static void rebuild(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int han
 	for (size_t i = 0; i < list->count && !found; i++)
 		if (fits(fsck, list, handle, list->ids[i]))
 			found = list->ids[i];
-	if (!found && list->has_names) {
+	if (found || !list->has_names) {
+		action = found ? "rebuilt from what is in the directory; names decrypt under it"
+			       : "given a fresh id; no encrypted name is in the directory";
+		if (fsck->options.repair)
+			r = write_dirid(fsck, dir, handle, found ? found : fresh);
+	} else if (dir->parent && fsck->options.damage != XTSFS_FSCK_DAMAGE_REPORT) {
+		action = "given a fresh id, and all in it other names";
+		r = start_anew(fsck, dir, handle, fresh);
+	} else {
 		xtsfs_fsck_report(fsck, &place, XTSFS_FSCK_ERROR, "dirid-lost", XTSFS_FSCK_LEFT, 0,
 				  dir->parent
 					  ? "put xtsfs.dirid back from a copy of the volume, if there is one; files "
-					    "in it stay checked, under names that are not known"
+					    "in it stay checked, under names that are not known; --salvage or --zero "
+					    "would give all in it other names"
 					  : "'xtsfsctl header restore' can put it back from a header backup",
 				  "%s, and nothing in it remembers the id", detail);
 		return;
 	}
-	if (fsck->options.repair)
-		r = write_dirid(fsck, dir, handle, found ? found : fresh);
-	xtsfs_fsck_report(fsck, &place, XTSFS_FSCK_ERROR, "dirid-lost", xtsfs_fsck_outcome_of(fsck, r), r,
-			  found ? "rebuilt from what is in the directory; names decrypt under it"
-				: "given a fresh id; no encrypted name is in the directory",
-			  "%s", detail);
+	xtsfs_fsck_report(fsck, &place, XTSFS_FSCK_ERROR, "dirid-lost", xtsfs_fsck_outcome_of(fsck, r), r, action, "%s",
+			  detail);
 	if (r < 0)
 		return;
 	memcpy(dir->dirid, found ? found : fresh, sizeof(dir->dirid));

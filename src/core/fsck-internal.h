@@ -146,6 +146,9 @@ void xtsfs_fsck_candidates_clear(struct xtsfs_fsck_candidates *candidates);
 /** An encrypted entry: decrypt its name, or explain it and put it right. true if it is (still) an entry to be looked
  * into; its names are then in @entry, the plain one "?" if it is lost. */
 bool xtsfs_fsck_name(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int handle, struct xtsfs_fsck_entry *entry);
+/** Another name for an entry whose own is lost, with its finding; @entry has it then, or "?". Error of renaming. */
+int xtsfs_fsck_give_name(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int handle,
+			 struct xtsfs_fsck_entry *entry, const char *detail);
 /** The entries that are not encrypted names. */
 void xtsfs_fsck_foreign(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int handle, const char *backing_name);
 void xtsfs_fsck_long_name(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int handle, const char *backing_name);

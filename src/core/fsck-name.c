@@ -48,11 +48,11 @@ static void move_away(struct xtsfs_fsck *fsck, const struct xtsfs_fsck_place *pl
 	xtsfs_fsck_report(fsck, place, XTSFS_FSCK_ERROR, code, xtsfs_fsck_outcome_of(fsck, r), r, action, "%s", detail);
 }
 
-/* A long name whose .name file is of no use. */
-static bool give_name(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int handle, struct xtsfs_fsck_entry *entry)
+int xtsfs_fsck_give_name(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int handle,
+			 struct xtsfs_fsck_entry *entry, const char *detail)
 {
 	struct xtsfs_fsck_place place = {.dir = dir, .name = "?", .backing_name = entry->backing};
-	const char *hash = entry->backing + sizeof(XTSFS_NAME_LONG) - 1;
+	const char *hash = entry->backing + (is_long(entry->backing) ? sizeof(XTSFS_NAME_LONG) - 1 : 0);
 	char name[XTSFS_NAME_MAX + 1], action[XTSFS_NAME_MAX + 64], backing[XTSFS_NAME_MAX + 1];
 	int r = 0;
 
@@ -65,14 +65,24 @@ static bool give_name(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int h
 		}
 	}
 	snprintf(action, sizeof(action), "named %s", name);
-	xtsfs_fsck_report(fsck, &place, XTSFS_FSCK_ERROR, "name-lost", xtsfs_fsck_outcome_of(fsck, r), r, action,
-			  "the file with its long name (%s" XTSFS_NAME_LONG_SUFFIX ") is missing or damaged",
-			  entry->backing);
+	xtsfs_fsck_report(fsck, &place, XTSFS_FSCK_ERROR, "name-lost", xtsfs_fsck_outcome_of(fsck, r), r, action, "%s",
+			  detail);
 	strcpy(entry->name, "?");
 	if (fsck->options.repair && r == 0) {
 		strcpy(entry->name, name);
 		strcpy(entry->backing, backing);
 	}
+	return r;
+}
+
+/* A long name whose .name file is of no use. */
+static bool name_long(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int handle, struct xtsfs_fsck_entry *entry)
+{
+	char detail[XTSFS_NAME_MAX + 80];
+
+	snprintf(detail, sizeof(detail),
+		 "the file with its long name (%s" XTSFS_NAME_LONG_SUFFIX ") is missing or damaged", entry->backing);
+	(void)xtsfs_fsck_give_name(fsck, dir, handle, entry, detail);
 	return true;
 }
 
@@ -141,7 +151,7 @@ bool xtsfs_fsck_name(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int ha
 		return true;
 	}
 	if (r == -XTSFS_EDAMAGED && is_long(entry->backing))
-		return give_name(fsck, dir, handle, entry);
+		return name_long(fsck, dir, handle, entry);
 	if (r == -XTSFS_EDAMAGED || r == -XTSFS_EAUTH)
 		return explain(fsck, dir, handle, entry);
 	xtsfs_fsck_report_io(fsck, &place, r, "read its name");

@@ -214,6 +214,8 @@ class Bench:
         again, _promises = self._compare(point, read_only=False)
         known = {(f.path) for f in findings}
         for found in again:
+            if found.kind == 'back' and os.path.basename(found.path).startswith('xtsfs-recovered-'):
+                continue  # what --zero calls the entries of a directory that was never synced
             if found.kind == 'unsynced':
                 broken.append(Finding('fsck', found.path, f'still unreadable after repair: {found.what}'))
             elif found.path not in known:
