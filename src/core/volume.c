@@ -13,6 +13,7 @@
 #include "core/internal.h"
 
 #include "core/file.h"
+#include "core/replace.h"
 
 #include "format/header.h"
 
@@ -122,7 +123,7 @@ static int make_marker(struct xtsfs_volume *volume)
 	struct xtsfs_store *store = volume->store;
 	struct xtsfs_disk_unclean disk = {.unix_s = xtsfs_le64_of((uint64_t)time(NULL))};
 	struct iovec parts[2];
-	int handle, r;
+	int r;
 
 	memcpy(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic));
 	r = xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_unclean_tag_parts(&disk, parts), disk.tag);
@@ -133,15 +134,9 @@ static int make_marker(struct xtsfs_volume *volume)
 		if (r < 0)
 			return r;
 	}
-	handle = store->ops->open(store, store->root, XTSFS_NAME_UNCLEAN, O_CREAT | O_EXCL | O_WRONLY, 0600, NULL);
-	if (handle < 0)
-		return handle;
+	/* Whole or not at all: a part of one would look like somebody's forgery. */
 	volume->made_marker = true;
-	r = xtsfs_store_pwrite(store, handle, &disk, sizeof(disk), 0);
-	if (r == 0)
-		r = store->ops->sync(store, handle, false);
-	store->ops->close(store, handle);
-	return r < 0 ? r : sync_root(store);
+	return xtsfs_file_replace(store, XTSFS_NAME_UNCLEAN, &disk, sizeof(disk), /* exclusive= */ false);
 }
 
 int xtsfs_volume_clear_marker(struct xtsfs_volume *volume)

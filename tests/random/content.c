@@ -45,15 +45,36 @@ static bool is_cut(const uint8_t *data, uint64_t bytes, uint64_t start, const st
 	return true;
 }
 
-bool content_is_between(const struct content *old, const struct content *new, const uint8_t *data, uint64_t bytes,
-			bool none, char *ret_why, size_t room)
+static bool is_cut_of_any(const struct content *versions, unsigned count, const uint8_t *data, uint64_t bytes,
+			  uint64_t start)
 {
-	uint64_t low = old->bytes < new->bytes ? old->bytes : new->bytes;
-	uint64_t high = old->bytes > new->bytes ? old->bytes : new->bytes;
+	for (unsigned new = 1; new < count; new ++)
+		for (unsigned old = 0; old < new; old++)
+			if (is_cut(data, bytes, start, &versions[old], &versions[new]))
+				return true;
+	return false;
+}
 
-	if ((bytes == old->bytes && memcmp(data, old->data, bytes) == 0) ||
-	    (bytes == new->bytes &&memcmp(data, new->data, bytes) == 0))
-		return true;
+static bool is_like_any(const struct content *versions, unsigned count, const uint8_t *data, uint64_t bytes,
+			uint64_t start)
+{
+	for (unsigned v = 0; v < count; v++)
+		if (is_like(data, bytes, start, &versions[v]))
+			return true;
+	return false;
+}
+
+bool content_is_among(const struct content *versions, unsigned count, const uint8_t *data, uint64_t bytes, bool none,
+		      char *ret_why, size_t room)
+{
+	uint64_t low = UINT64_MAX, high = 0;
+
+	for (unsigned v = 0; v < count; v++) {
+		low = versions[v].bytes < low ? versions[v].bytes : low;
+		high = versions[v].bytes > high ? versions[v].bytes : high;
+		if (bytes == versions[v].bytes && memcmp(data, versions[v].data, bytes) == 0)
+			return true;
+	}
 	/* A whole last sector may be a tail of 4081 bytes or more whose length was still to come. */
 	bool maybe_tail = none && bytes > 0 && bytes % CORE_B == 0;
 
@@ -61,8 +82,8 @@ bool content_is_between(const struct content *old, const struct content *new, co
 		while (bytes > high && !data[bytes - 1])
 			bytes--;
 	if (bytes < low || bytes > high) {
-		snprintf(ret_why, room, "size %llu, was %llu, to be %llu", (unsigned long long)bytes,
-			 (unsigned long long)old->bytes, (unsigned long long)new->bytes);
+		snprintf(ret_why, room, "size %llu, should be %llu to %llu", (unsigned long long)bytes,
+			 (unsigned long long)low, (unsigned long long)high);
 		return false;
 	}
 	for (uint64_t start = 0; start < bytes; start += CORE_B) {
@@ -72,13 +93,41 @@ bool content_is_between(const struct content *old, const struct content *new, co
 		if (maybe_tail && start + part == bytes)
 			while (part > CORE_B - 15 && !data[start + part - 1])
 				part--;
-		if (is_like(data + start, part, start, old) || is_like(data + start, part, start, new) ||
-		    (none && is_cut(data + start, part, start, old, new)))
+		if (is_like_any(versions, count, data + start, part, start) ||
+		    (none && is_cut_of_any(versions, count, data + start, part, start)))
 			continue;
-		snprintf(ret_why, room, "sector %llu of %llu bytes is neither old nor new (%llu, %llu)",
-			 (unsigned long long)(start / CORE_B), (unsigned long long)bytes,
-			 (unsigned long long)old->bytes, (unsigned long long)new->bytes);
+		snprintf(ret_why, room, "sector %llu of %llu bytes is of no version (sizes %llu to %llu)",
+			 (unsigned long long)(start / CORE_B), (unsigned long long)bytes, (unsigned long long)low,
+			 (unsigned long long)high);
 		return false;
 	}
 	return true;
+}
+
+bool content_is_between(const struct content *old, const struct content *new, const uint8_t *data, uint64_t bytes,
+			bool none, char *ret_why, size_t room)
+{
+	const struct content both[] = {*old, *new};
+
+	return content_is_among(both, 2, data, bytes, none, ret_why, room);
+}
+
+void history_add(struct history *history, const uint8_t *data, uint64_t bytes)
+{
+	struct content *last = history->count ? &history->versions[history->count - 1] : NULL;
+
+	if (last && last->bytes == bytes && memcmp(last->data, data, bytes) == 0)
+		return;
+	assert(history->count < HISTORY_MAX);
+	last = &history->versions[history->count++];
+	last->bytes = bytes;
+	last->data = malloc(bytes + 1);
+	assert(last->data);
+	memcpy(last->data, data, bytes);
+}
+
+void history_clear(struct history *history)
+{
+	while (history->count)
+		free(history->versions[--history->count].data);
 }

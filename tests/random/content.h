@@ -22,4 +22,18 @@ void content_free(struct content *copy);
 bool content_is_between(const struct content *old, const struct content *new, const uint8_t *data, uint64_t bytes,
 			bool none, char *ret_why, size_t room);
 
+/** The same for any number of versions, oldest first. */
+bool content_is_among(const struct content *versions, unsigned count, const uint8_t *data, uint64_t bytes, bool none,
+		      char *ret_why, size_t room);
+
+#define HISTORY_MAX 64U
+/* What a file has been since something made it durable, that first. */
+struct history {
+	struct content versions[HISTORY_MAX];
+	unsigned count;
+};
+/** Unless it is as the last one. */
+void history_add(struct history *history, const uint8_t *data, uint64_t bytes);
+void history_clear(struct history *history);
+
 #endif

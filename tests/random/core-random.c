@@ -48,7 +48,7 @@ static int faulty_op(struct run *run, const struct op *op)
 		.forever = op->seed % 7 == 0,
 	};
 
-	return fault_fits(op) ? fault_op(run, op, &fault) : run_op(run, op);
+	return fault_fits(op) ? fault_op(run, op, &fault, NULL) : run_op(run, op);
 }
 
 static int any_op(struct run *run, struct crash *crash, struct power *power, const struct op *op)

@@ -2,9 +2,8 @@
 #undef NDEBUG
 #include "crash-check.h"
 
-#include "content.h"
+#include "recover.h"
 
-#include "core/fsck.h"
 #include "format/ondisk.h"
 
 #include <assert.h>
@@ -15,7 +14,6 @@
 
 struct point {
 	struct crash *crash;
-	const struct content *old, *new; /* of each file */
 	const struct op *op;
 	size_t call;
 	unsigned cut;
@@ -40,9 +38,10 @@ __attribute__((format(printf, 2, 3))) static int fail(const struct point *point,
 static int check_content(const struct point *point, unsigned file, const uint8_t *data, uint64_t bytes)
 {
 	bool none = point->crash->run->core.conf->config->integrity == XTSFS_INTEGRITY_NONE;
+	const struct history *history = &point->crash->files[file];
 	char why[160];
 
-	if (content_is_between(&point->old[file], &point->new[file], data, bytes, none, why, sizeof(why)))
+	if (content_is_among(history->versions, history->count, data, bytes, none, why, sizeof(why)))
 		return 0;
 	return fail(point, "file %u: %s", file, why);
 }
@@ -94,8 +93,9 @@ static int look_at_file(const struct point *point, struct core *core, unsigned f
 /* Takes @store. */
 static int look(const struct point *point, struct xtsfs_store *store)
 {
-	const struct xtsfs_volume_params params = {.engine = &xtsfs_engine_user, .threads = 2, .fds = 64};
 	struct core core = point->crash->run->core;
+	const struct xtsfs_volume_params params = {
+		.engine = &xtsfs_engine_user, .threads = 2, .fds = 64, .waiting_bytes = core.waiting_bytes};
 	struct content now[MODEL_FILES] = {0};
 	bool missing[MODEL_FILES] = {0};
 	int r;
@@ -130,37 +130,25 @@ static int look(const struct point *point, struct xtsfs_store *store)
 	return r;
 }
 
-static void ignore_finding(void *data, const struct xtsfs_fsck_finding *finding)
+static int look_again(void *data, struct xtsfs_store *store)
 {
-	(void)data;
-	(void)finding;
+	return look(data, store);
 }
 
 /* What a kill leaves, fsck settles, and nothing is lost by that. */
-static int look_after_fsck(const struct point *point, const struct xtsfs_store *state)
+static int look_after_fsck(struct point *point, const struct xtsfs_store *state)
 {
-	const struct xtsfs_volume_params params = {
-		.engine = &xtsfs_engine_user, .threads = 2, .fds = 64, .repair = true};
-	struct core core = point->crash->run->core;
-	const struct xtsfs_fsck_options options = {
-		.repair = true, .content_keys = core.conf->config->content_keys, .finding = ignore_finding};
-	struct xtsfs_fsck_totals totals;
-	struct xtsfs_store *store;
-	int r;
+	struct crash *crash = point->crash;
+	struct recovery recovery = {.like = &crash->run->core,
+				    .every = crash->repairs,
+				    .look = look_again,
+				    .data = point,
+				    .calls = crash->repair_calls};
+	int r = recover(&recovery, state);
 
-	assert(xtsfs_memory_clone(state, &store) == 0);
-	core.store = store;
-	core.volume = NULL;
-	core_try_open(&core, &params);
-	r = core.volume ? xtsfs_fsck_run(core.volume, &options, &totals) : -EIO;
-	if (r < 0 || totals.left)
-		r = fail(point, "fsck does not settle it: %d", r);
-	if (core.volume && core_try_close(&core) < 0 && r == 0)
-		r = fail(point, "the volume does not close after fsck");
-	if (r == 0)
-		return look(point, store);
-	xtsfs_store_free(store);
-	return r;
+	crash->repair_calls = recovery.calls;
+	crash->repair_stops += recovery.stops;
+	return r < 0 && recovery.why[0] ? fail(point, "%s", recovery.why) : r;
 }
 
 static int look_at_call(struct crash *crash, struct point *point)
@@ -193,31 +181,49 @@ static int look_at_call(struct crash *crash, struct point *point)
 	return r;
 }
 
+/* The last is all that is left, where nothing waits; and what a sync or a close has seen to. */
+static void forget(struct crash *crash, const struct op *op)
+{
+	for (unsigned file = 0; file < MODEL_FILES; file++) {
+		const struct model_file *model = &crash->run->files[file];
+
+		if (crash->run->core.waiting_bytes && op->kind != OP_REMOUNT &&
+		    (op->kind != OP_FSYNC || op->file != file))
+			continue;
+		history_clear(&crash->files[file]);
+		history_add(&crash->files[file], model->data, model->bytes);
+	}
+}
+
 void crash_begin(struct crash *crash, struct run *run)
 {
+	const struct op all = {.kind = OP_REMOUNT};
+
 	*crash = (struct crash){.run = run, .every = 1};
 	assert(run->owned && xtsfs_memory_clone(run->owned, &crash->replayed) == 0);
 	xtsfs_memory_record(run->owned);
+	forget(crash, &all);
 }
 
 int crash_op(struct crash *crash, const struct op *op)
 {
-	struct content *old = content_copy(crash->run), *new;
 	int r = run_op(crash->run, op);
 
-	new = content_copy(crash->run);
+	for (unsigned file = 0; file < MODEL_FILES; file++)
+		history_add(&crash->files[file], crash->run->files[file].data, crash->run->files[file].bytes);
 	while (r == 0 && crash->calls < xtsfs_memory_calls(crash->run->owned)) {
-		struct point point = {.crash = crash, .old = old, .new = new, .op = op, .call = crash->calls++};
+		struct point point = {.crash = crash, .op = op, .call = crash->calls++};
 
 		if (!xtsfs_memory_is_sync(crash->run->owned, point.call))
 			r = look_at_call(crash, &point);
 	}
-	content_free(old);
-	content_free(new);
+	forget(crash, op);
 	return r;
 }
 
 void crash_end(struct crash *crash)
 {
+	for (unsigned file = 0; file < MODEL_FILES; file++)
+		history_clear(&crash->files[file]);
 	xtsfs_store_free(crash->replayed);
 }

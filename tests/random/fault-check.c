@@ -15,7 +15,7 @@ bool fault_fits(const struct op *op)
 }
 
 /* The model becomes what is there, if that is legal. */
-static int adopt(struct run *run, unsigned file, const struct content *old, const struct content *new)
+static int adopt(struct run *run, unsigned file, const struct content *versions, unsigned count)
 {
 	bool none = run->core.conf->config->integrity == XTSFS_INTEGRITY_NONE;
 	struct model_file *model = &run->files[file];
@@ -27,7 +27,7 @@ static int adopt(struct run *run, unsigned file, const struct content *old, cons
 		snprintf(run->why, sizeof(run->why), "file %u cannot be read after the fault: %zd", file, n);
 		return -1;
 	}
-	if (!content_is_between(&old[file], &new[file], data, (uint64_t)n, none, why, sizeof(why))) {
+	if (!content_is_among(versions, count, data, (uint64_t)n, none, why, sizeof(why))) {
 		snprintf(run->why, sizeof(run->why), "after the fault, file %u: %s", file, why);
 		free(data);
 		return -1;
@@ -39,7 +39,21 @@ static int adopt(struct run *run, unsigned file, const struct content *old, cons
 	return 0;
 }
 
-int fault_op(struct run *run, const struct op *op, const struct xtsfs_fault *fault)
+/* Of a file that the operation closes, or that was open for it only. */
+static int adopt_file(struct run *run, const struct op *op, unsigned file, const struct content *old,
+		      const struct content *new, int error, struct history *files)
+{
+	const struct content both[] = {old[file], new[file]};
+	bool closed = !run->files[file].node || op->kind == OP_REMOUNT;
+
+	if (!files || !closed)
+		return error == 0 ? adopt(run, file, both + 1, 1) : adopt(run, file, both, 2);
+	history_add(&files[file], old[file].data, old[file].bytes);
+	history_add(&files[file], new[file].data, new[file].bytes);
+	return adopt(run, file, files[file].versions, files[file].count);
+}
+
+int fault_op(struct run *run, const struct op *op, const struct xtsfs_fault *fault, struct history *files)
 {
 	struct content *old = content_copy(run), *new;
 	bool fired;
@@ -47,22 +61,23 @@ int fault_op(struct run *run, const struct op *op, const struct xtsfs_fault *fau
 
 	run->error = 0;
 	run->may_fail_to_close = true;
+	run->may_lose = files != NULL;
 	xtsfs_faulty_arm(run->faulty, fault);
 	r = run_op(run, op);
 	error = run->error;
 	fired = xtsfs_faulty_fired(run->faulty) > 0;
 	xtsfs_faulty_arm(run->faulty, &(struct xtsfs_fault){0});
+	run->may_lose = false;
 	new = content_copy(run);
 
-	if (op->kind == OP_REMOUNT) {
-		fired = true; /* disarmed on the way; checked there, exactly */
-	} else if (r < 0 && fired && error < 0 && error != -fault->error) {
+	if (op->kind == OP_REMOUNT)
+		fired = true; /* disarmed on the way; where nothing can be lost it is checked there, exactly */
+	else if (r < 0 && fired && error < 0 && error != -fault->error)
 		snprintf(run->why, sizeof(run->why), "the error is %d and not %d", error, -fault->error);
-	} else if (r == 0 || fired) {
+	else if (fired)
 		r = 0;
-		for (unsigned file = 0; r == 0 && file < MODEL_FILES; file++)
-			r = error == 0 ? adopt(run, file, new, new) : adopt(run, file, old, new);
-	}
+	for (unsigned file = 0; r == 0 && file < MODEL_FILES; file++)
+		r = adopt_file(run, op, file, old, new, error, files);
 	content_free(old);
 	content_free(new);
 	return r < 0 ? -1 : fired;

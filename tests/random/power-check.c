@@ -32,24 +32,7 @@ bool power_fits(const struct op *op)
 
 static void version_add(struct power *power, unsigned file)
 {
-	const struct model_file *model = &power->run->files[file];
-	unsigned count = power->versions[file].count;
-	struct content *last = count ? &power->versions[file].content[count - 1] : NULL;
-
-	if (last && last->bytes == model->bytes && memcmp(last->data, model->data, model->bytes) == 0)
-		return;
-	assert(count < POWER_VERSIONS);
-	last = &power->versions[file].content[power->versions[file].count++];
-	last->bytes = model->bytes;
-	last->data = malloc(model->bytes + 1);
-	assert(last->data);
-	memcpy(last->data, model->data, model->bytes);
-}
-
-static void versions_clear(struct power *power, unsigned file)
-{
-	while (power->versions[file].count)
-		free(power->versions[file].content[--power->versions[file].count].data);
+	history_add(&power->versions[file], power->run->files[file].data, power->run->files[file].bytes);
 }
 
 /* ---- one cut ---- */
@@ -66,7 +49,7 @@ static bool is_of(const struct content *version, const uint8_t *data, uint64_t s
 static bool is_legal(struct power *power, unsigned file, const uint8_t *data, uint64_t start, uint64_t bytes)
 {
 	for (unsigned v = 0; v < power->versions[file].count; v++)
-		if (is_of(&power->versions[file].content[v], data, start, bytes))
+		if (is_of(&power->versions[file].versions[v], data, start, bytes))
 			return true;
 	return false;
 }
@@ -93,7 +76,7 @@ static int check_file(struct power *power, struct core *core, unsigned file)
 	int error = 0, r = 0;
 
 	for (unsigned v = 0; v < power->versions[file].count; v++) {
-		uint64_t bytes = power->versions[file].content[v].bytes;
+		uint64_t bytes = power->versions[file].versions[v].bytes;
 
 		low = bytes < low ? bytes : low;
 		high = bytes > high ? bytes : high;
@@ -111,7 +94,7 @@ static int check_file(struct power *power, struct core *core, unsigned file)
 		if ((uint64_t)st.st_size < low || (uint64_t)st.st_size > high)
 			r = fail(power, "file %u: size %llu is not from %llu to %llu", file,
 				 (unsigned long long)st.st_size, (unsigned long long)low, (unsigned long long)high);
-	} else if (power->versions[file].content[0].bytes) {
+	} else if (power->versions[file].versions[0].bytes) {
 		r = fail(power, "file %u cannot be opened: %d", file, r);
 	} else {
 		power->unreadable++;
@@ -309,7 +292,7 @@ int power_op(struct power *power, const struct op *op)
 	for (unsigned file = 0; file < MODEL_FILES; file++) {
 		if (op->kind == OP_FSYNC && file != op->file)
 			continue;
-		versions_clear(power, file);
+		history_clear(&power->versions[file]);
 		version_add(power, file);
 	}
 	for (unsigned i = 0; r == 0 && i < power->cuts; i++)
@@ -320,6 +303,6 @@ int power_op(struct power *power, const struct op *op)
 void power_end(struct power *power)
 {
 	for (unsigned file = 0; file < MODEL_FILES; file++)
-		versions_clear(power, file);
+		history_clear(&power->versions[file]);
 	xtsfs_store_free(power->base);
 }

@@ -9,15 +9,10 @@
 
 #include "content.h"
 
-#define POWER_VERSIONS 64U
-
 struct power {
 	struct run *run;
-	struct xtsfs_store *base; /* everything in it is durable */
-	struct {
-		struct content content[POWER_VERSIONS]; /* since the last sync, that one first */
-		unsigned count;
-	} versions[MODEL_FILES];
+	struct xtsfs_store *base;	      /* everything in it is durable */
+	struct history versions[MODEL_FILES]; /* since the last sync */
 	size_t calls;
 	uint64_t rng;
 	unsigned cuts;			  /* for each operation */

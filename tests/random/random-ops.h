@@ -51,6 +51,7 @@ struct run {
 	struct model_file files[MODEL_FILES];
 	int error; /* what the last operation of the core gave, or a count that was too small */
 	bool may_fail_to_close;
+	bool may_lose; /* what waits when the volume is closed: a remount does not compare */
 	char why[256]; /* of a failure */
 };
 

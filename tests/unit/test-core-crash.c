@@ -6,37 +6,70 @@
 #undef NDEBUG
 #include "unit.h"
 
+#include "core-scripts.h"
 #include "crash-check.h"
 
 #include "base/log.h"
 
-#define GROUP (124ULL * CORE_B)
+#include <stdlib.h>
 
-static unsigned long points;
+static unsigned long points, repair_stops;
+/* A repair is killed after each so many of its calls; XTSFS_TEST_EVERY=1 for all. */
+static unsigned every = 11;
 
-/* The operations one after the other; those before @from only prepare. */
-static void play(enum xtsfs_integrity integrity, const struct op *ops, size_t count, size_t from, const char *what)
+static int crash_step(void *data, struct run *run, size_t number, const struct op *op)
 {
+	struct crash *crash = data;
+
+	(void)run;
+	(void)number;
+	return crash_op(crash, op);
+}
+
+static int plain_step(void *data, struct run *run, size_t number, const struct op *op)
+{
+	(void)data;
+	(void)number;
+	return run_op(run, op);
+}
+
+/* @second: kill repairs, too. @waiting: memory for overwritten sectors. */
+static void play(const struct script *script, enum xtsfs_integrity integrity, bool second, size_t waiting)
+{
+	static const struct op remount = {.kind = OP_REMOUNT};
+	struct script preparing = *script, rest = *script;
 	struct crash crash;
 	struct run run;
 
 	run_begin(&run, integrity, 1, NULL);
-	for (size_t i = 0; i < from; i++)
-		assert_int_equal(run_op(&run, &ops[i]), 0);
+	run.core.waiting_bytes = waiting;
+	assert_int_equal(run_op(&run, &remount), 0);
+	preparing.count = script->from;
+	script_play(&preparing, &run, &(struct player){.op = plain_step});
 	crash_begin(&crash, &run);
 	crash.every = 31; /* of the pages in the middle of a long write */
-	for (size_t i = from; i < count; i++) {
-		if (crash_op(&crash, &ops[i]) < 0) {
-			print_error("%s, integrity %s, operation %zu: %s\n", what, xtsfs_integrity_name(integrity), i,
-				    run.why);
-			for (size_t j = 0; j <= i; j++)
-				op_print(&ops[j]);
-			fail();
-		}
+	crash.repairs = second ? every : 0;
+	rest.count -= script->from;
+	memmove(rest.ops, rest.ops + script->from, rest.count * sizeof(rest.ops[0]));
+	script_play(&rest, &run, &(struct player){.op = crash_step, .data = &crash});
+	if (waiting) {
+		rest.count = 1;
+		rest.ops[0] = remount;
+		script_play(&rest, &run, &(struct player){.op = crash_step, .data = &crash});
 	}
 	points += crash.points;
+	repair_stops += crash.repair_stops;
 	crash_end(&crash);
 	run_free(&run);
+}
+
+/* The first two only prepare. */
+static void play_ops(enum xtsfs_integrity integrity, const struct op *ops, size_t count, const char *what)
+{
+	struct script script = {.what = what, .from = 2, .count = count};
+
+	memcpy(script.ops, ops, count * sizeof(*ops));
+	play(&script, integrity, false, 0);
 }
 
 static const uint64_t tails[] = {1, 15, 16, 17, 4079, 4080, 4081, 4090, 4095, 4096};
@@ -59,7 +92,7 @@ static void tail_classes(enum xtsfs_integrity integrity, uint64_t start)
 				if (t1 == t2)
 					ops[2] = (struct op){OP_WRITE, 0, t1 - 3, 2, 4};
 			}
-			play(integrity, ops, ARRAY_COUNT(ops), 2, "tail classes");
+			play_ops(integrity, ops, ARRAY_COUNT(ops), "tail classes");
 		}
 	}
 }
@@ -89,121 +122,21 @@ static void test_tail_at_group_border(void **state)
 				{OP_TRUNCATE, 0, start, 0, 0},
 			};
 
-			play(core_integrities[i], ops, ARRAY_COUNT(ops), 2, "group border");
+			play_ops(core_integrities[i], ops, ARRAY_COUNT(ops), "group border");
 		}
 	}
 }
 
-static const struct script {
-	const char *what;
-	size_t from, count;
-	struct op ops[8];
-} scripts[] = {
-	{"overwriting",
-	 1,
-	 6,
-	 {{OP_WRITE, 0, 0, 20000, 1},
-	  {OP_WRITE, 0, 4096, 8192, 2},
-	  {OP_WRITE, 0, 5000, 10, 3},
-	  {OP_WRITE, 0, 100, 19000, 4},
-	  {OP_FSYNC, 0, 0, 0, 0},
-	  {OP_WRITE, 0, 19990, 10, 5}}},
-	{"overwriting while open",
-	 2,
-	 8,
-	 {{OP_WRITE, 0, 0, 20000, 1},
-	  {OP_OPEN, 0, 0, 0, 1},
-	  {OP_WRITE, 0, 4096, 8192, 2},
-	  {OP_WRITE, 0, 4096, 8192, 3},
-	  {OP_FSYNC, 0, 0, 0, 0},
-	  {OP_WRITE, 0, 0, 20000, 4},
-	  {OP_APPEND, 0, 20000, 5000, 5},
-	  {OP_OPEN, 0, 0, 0, 1}}},
-	{"inline",
-	 0,
-	 7,
-	 {{OP_WRITE, 0, 0, 1, 1},
-	  {OP_WRITE, 0, 1, 99, 2},
-	  {OP_TRUNCATE, 0, 3953, 0, 0},
-	  {OP_WRITE, 0, 10, 30, 3},
-	  {OP_TRUNCATE, 0, 17, 0, 0},
-	  {OP_TRUNCATE, 0, 0, 0, 0},
-	  {OP_WRITE, 0, 100, 3853, 4}}},
-	{"inline to sectors and back",
-	 1,
-	 8,
-	 {{OP_WRITE, 0, 0, 3000, 1},
-	  {OP_WRITE, 0, 3000, 954, 2},
-	  {OP_TRUNCATE, 0, 3953, 0, 0},
-	  {OP_WRITE, 0, 3900, 9000, 3},
-	  {OP_TRUNCATE, 0, 12, 0, 0},
-	  {OP_TRUNCATE, 0, 600000, 0, 0},
-	  {OP_TRUNCATE, 0, 100, 0, 0},
-	  {OP_WRITE, 0, 4090, 4, 4}}},
-	{"truncation over groups",
-	 1,
-	 7,
-	 {{OP_WRITE, 0, 0, GROUP + 9000, 1},
-	  {OP_TRUNCATE, 0, GROUP + 1, 0, 0},
-	  {OP_TRUNCATE, 0, GROUP, 0, 0},
-	  {OP_TRUNCATE, 0, GROUP - 10, 0, 0},
-	  {OP_TRUNCATE, 0, 2 * GROUP + 10, 0, 0},
-	  {OP_WRITE, 0, GROUP - 5, 20, 2},
-	  {OP_TRUNCATE, 0, 5000, 0, 0}}},
-	{"holes",
-	 1,
-	 8,
-	 {{OP_WRITE, 0, 0, 40000, 1},
-	  {OP_PUNCH, 0, 4000, 20000, 0},
-	  {OP_WRITE, 0, 8000, 3000, 2},
-	  {OP_ZERO, 0, 30000, 20000, 0},
-	  {OP_PUNCH, 0, 0, 50000, 0},
-	  {OP_WRITE, 0, 12288, 4096, 3},
-	  {OP_ALLOCATE, 0, 50000, 9000, 0},
-	  {OP_FSYNC, 0, 0, 0, 0}}},
-	{"holes at the end",
-	 0,
-	 7,
-	 {{OP_TRUNCATE, 0, 8192 + 4090, 0, 0},
-	  {OP_TRUNCATE, 0, 8192 + 4095, 0, 0},
-	  {OP_TRUNCATE, 0, 30000, 0, 0},
-	  {OP_WRITE, 0, 30000, 100, 1},
-	  {OP_TRUNCATE, 0, 20570, 0, 0},
-	  {OP_WRITE, 0, 20570, 10, 2},
-	  {OP_TRUNCATE, 0, GROUP + 4090, 0, 0}}},
-	{"sparse",
-	 0,
-	 4,
-	 {{OP_WRITE, 0, 2 * GROUP + 5000, 5000, 1},
-	  {OP_WRITE, 0, GROUP - 100, 200, 2},
-	  {OP_TRUNCATE, 0, 2 * GROUP + 4096, 0, 0},
-	  {OP_PUNCH, 0, 0, 2 * GROUP, 0}}},
-	{"closing",
-	 0,
-	 6,
-	 {{OP_WRITE, 0, 0, 9000, 1},
-	  {OP_REMOUNT, 0, 0, 0, 0},
-	  {OP_WRITE, 1, 0, 100, 2},
-	  {OP_WRITE, 0, 100, 5000, 3},
-	  {OP_REMOUNT, 0, 0, 0, 0},
-	  {OP_FSYNC, 0, 0, 0, 0}}},
-	{"names",
-	 2,
-	 6,
-	 {{OP_WRITE, 0, 0, 9000, 1},
-	  {OP_WRITE, 2, 0, 5000, 2},
-	  {OP_REMOVE, 2, 0, 0, 0},
-	  {OP_REMOVE, 0, 0, 0, 0},
-	  {OP_WRITE, 2, 0, 5000, 3},
-	  {OP_REMOVE, 2, 0, 0, 0}}},
-};
+/* Without memory for overwritten sectors, with room for few, and for all. */
+static const size_t waiting_sizes[] = {0, 40000, 1U << 20};
 
 static void test_scripts(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
-		for (unsigned j = 0; j < ARRAY_COUNT(scripts); j++)
-			play(core_integrities[i], scripts[j].ops, scripts[j].count, scripts[j].from, scripts[j].what);
+		for (unsigned w = 0; w < ARRAY_COUNT(waiting_sizes); w++)
+			for (size_t j = 0; j < script_count; j++)
+				play(&scripts[j], core_integrities[i], true, waiting_sizes[w]);
 }
 
 /* A second crash before anybody has settled the first: scripts on a volume that is unclean already. */
@@ -211,12 +144,15 @@ static void test_second_crash(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
-		for (unsigned j = 0; j < ARRAY_COUNT(scripts); j++) {
-			struct op ops[ARRAY_COUNT(scripts[j].ops) + 2] = {{OP_WRITE, 1, 0, 10000, 9},
-									  {OP_KILL, 0, 0, 0, 0}};
+		for (size_t j = 0; j < script_count; j++) {
+			struct script again = scripts[j];
+			const struct op before[] = {{OP_WRITE, 1, 0, 10000, 9}, {OP_KILL, 0, 0, 0, 0}};
 
-			memcpy(ops + 2, scripts[j].ops, sizeof(scripts[j].ops));
-			play(core_integrities[i], ops, scripts[j].count + 2, scripts[j].from + 2, scripts[j].what);
+			memmove(again.ops + 2, again.ops, again.count * sizeof(again.ops[0]));
+			memcpy(again.ops, before, sizeof(before));
+			again.count += 2;
+			again.from += 2;
+			play(&again, core_integrities[i], false, j % 2 ? 1U << 20 : 0);
 		}
 	}
 }
@@ -224,12 +160,13 @@ static void test_second_crash(void **state)
 static int count_points(void **state)
 {
 	(void)state;
-	print_message("%lu points\n", points);
+	print_message("%zu scripts, %lu stops, %lu of a repair\n", script_count, points, repair_stops);
 	return 0;
 }
 
 int main(void)
 {
+	const char *wanted = getenv("XTSFS_TEST_EVERY");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tail_classes),
 		cmocka_unit_test(test_tail_at_group_border),
@@ -237,6 +174,8 @@ int main(void)
 		cmocka_unit_test(test_second_crash),
 	};
 
+	if (wanted && strtoul(wanted, NULL, 10))
+		every = (unsigned)strtoul(wanted, NULL, 10);
 	xtsfs_log_init("test-core-crash");
 	xtsfs_log_set_level(XTSFS_LOG_ERROR);
 	return cmocka_run_group_tests_name("core-crash", tests, NULL, count_points);
