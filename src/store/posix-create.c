@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <linux/securebits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -86,6 +87,30 @@ static void identity_drop(const struct identity *identity)
 	errno = saved;
 }
 
+/*
+ * What exists already. A plain open of a fifo that somebody has put there would wait for its other end, for ever; this
+ * one does not wait, and the caller looks at what it got. For regular files the flag has no meaning, but that one on
+ * which another process holds a lease is refused with EWOULDBLOCK: the kernel ends that wait after its
+ * lease-break-time, and what is waited for is surely a file, since it is pinned.
+ */
+static int open_existing(int dir, const char *name, int flags)
+{
+	int fd = openat(dir, name, flags | O_NONBLOCK);
+	char path[40];
+	struct stat st;
+
+	if (fd >= 0 || errno != EWOULDBLOCK)
+		return fd < 0 ? -errno : fd;
+	xtsfs_auto_fd pinned = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (pinned < 0 || fstat(pinned, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EWOULDBLOCK;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pinned);
+	fd = open(path, flags & ~O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
 int xtsfs_posix_open(struct xtsfs_store *store, int dir, const char *name, int flags, mode_t mode,
 		     const struct xtsfs_cred *cred)
 {
@@ -94,10 +119,8 @@ int xtsfs_posix_open(struct xtsfs_store *store, int dir, const char *name, int f
 
 	(void)store;
 	flags |= O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
-	if (!(flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE) {
-		r = openat(dir, name, flags);
-		return r < 0 ? -errno : r;
-	}
+	if (!(flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE)
+		return open_existing(dir, name, flags);
 	r = identity_take(cred, &identity);
 	if (r == 0) {
 		r = openat(dir, name, flags, mode);

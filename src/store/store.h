@@ -37,8 +37,9 @@ struct xtsfs_store_ops {
 	const char *name;
 	void (*free)(struct xtsfs_store *store);
 
-	/** O_CLOEXEC and O_NOFOLLOW are added. @cred: as in mknod, used with O_CREAT and O_TMPFILE (@name "." then, and
-	 * -EOPNOTSUPP where there is no such thing); NULL as the daemon. Returns a handle. */
+	/** O_CLOEXEC and O_NOFOLLOW are added, and it never waits for a fifo's other end. @cred: as in mknod, used with
+	 * O_CREAT and O_TMPFILE (@name "." then, and -EOPNOTSUPP where there is no such thing); NULL as the daemon.
+	 * Returns a handle. */
 	int (*open)(struct xtsfs_store *store, int dir, const char *name, int flags, mode_t mode,
 		    const struct xtsfs_cred *cred);
 	void (*close)(struct xtsfs_store *store, int handle);

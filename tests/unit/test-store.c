@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/xattr.h>
@@ -382,12 +383,60 @@ static void test_posix(void **state)
 	assert_int_equal(rmdir(path), 0);
 }
 
+static int lease_holder = -1;
+
+static void give_lease_back(int number)
+{
+	(void)number;
+	fcntl(lease_holder, F_SETLEASE, F_UNLCK);
+}
+
+/* A fifo has no other end, and an open that waited for one would end in SIGALRM. A lease is given back. */
+static void test_no_waiting(void **state)
+{
+	const struct sigaction on_lease = {.sa_handler = give_lease_back, .sa_flags = SA_RESTART};
+	const char *tmp = getenv("TMPDIR");
+	struct xtsfs_store *store;
+	struct stat st;
+	char path[4096];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/test-store-XXXXXX", tmp && *tmp ? tmp : "/var/tmp");
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(xtsfs_store_posix_new(path, &store), 0);
+	assert_int_equal(step_mknod(store), 0);
+	assert_int_equal(step_open(store), 0);
+	alarm(30);
+	for (unsigned i = 0; i < 2; i++) {
+		fd = CALL(open, store->root, "fifo", i ? O_RDWR : O_RDONLY, 0, NULL);
+		assert_true(fd >= 0 && CALL(fstat, fd, &st) == 0 && S_ISFIFO(st.st_mode));
+		close(fd);
+	}
+	assert_int_equal(sigaction(SIGIO, &on_lease, NULL), 0);
+	store->ops->close(store, file);
+	lease_holder = openat(store->root, "f", O_RDONLY);
+	assert_true(lease_holder >= 0);
+	if (fcntl(lease_holder, F_SETLEASE, F_RDLCK) == 0) { /* not every filesystem has leases */
+		fd = CALL(open, store->root, "f", O_RDWR, 0, NULL);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+	alarm(0);
+	close(lease_holder);
+	assert_int_equal(CALL(unlink, store->root, "fifo", 0), 0);
+	assert_int_equal(CALL(unlink, store->root, "f", 0), 0);
+	xtsfs_store_free(store);
+	assert_int_equal(rmdir(path), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_faulty),
 		cmocka_unit_test(test_posix),
+		cmocka_unit_test(test_no_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
