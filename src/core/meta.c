@@ -21,6 +21,7 @@ int xtsfs_meta_load(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_bl
 	const struct xtsfs_waiting_group *waits;
 	uint8_t tag[XTSFS_TAG_BYTES];
 	struct iovec parts[3];
+	bool is_there;
 	ssize_t n;
 	int r;
 
@@ -33,8 +34,10 @@ int xtsfs_meta_load(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_bl
 			      xtsfs_group_cipher_off(group_no));
 	if (n < 0)
 		return (int)n;
+	/* Below the end a block is stored, or somebody has cut the file since it was loaded: that is no hole. */
+	is_there = n == sizeof(*ret_block) || group_no * XTSFS_GROUP_SECTORS * XTSFS_BLOCK_BYTES >= file->plain_bytes;
 	memset((uint8_t *)ret_block + n, 0, sizeof(*ret_block) - (size_t)n);
-	if ((file->header.flags & XTSFS_FILE_SPARSE) && xtsfs_is_zero(ret_block, sizeof(*ret_block))) {
+	if ((file->header.flags & XTSFS_FILE_SPARSE) && is_there && xtsfs_is_zero(ret_block, sizeof(*ret_block))) {
 		xtsfs_meta_pack(group_no, file->header.file_id, ret_block);
 		return 0;
 	}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A scripted attacker on a volume in memory: it changes what is stored in every way that docs/threat-model.md names, and
- * judges what the core then gives out.
+ * A scripted attacker on a volume in memory: it changes what is stored in every way that docs/threat-model.md names,
+ * and judges what the core then gives out.
  *
- * An *attack* is a kind of change; its row in attacks[] (attacks.c) says what it may bring about, and what it must bring
- * about at least once: so one that the page calls possible is shown to be possible. A *mutation* is one change of a
- * kind. Everything that can be read is compared with what was there before, object by object and sector by sector.
+ * An *attack* is a kind of change; its row in attacks[] (attacks.c) says what it may bring about, and what it must
+ * bring about at least once: so one that the page calls possible is shown to be possible. A *mutation* is one change of
+ * a kind. Everything that can be read is compared with what was there before, object by object and sector by sector.
  */
 #ifndef XTSFS_ATTACK_H
 #define XTSFS_ATTACK_H
@@ -131,12 +131,12 @@ void mutation_end(struct specimen *specimen, enum state state, const char *attac
 		  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* ---- the attacks ---- */
-void attack_bits(struct specimen *specimen);	/* bits.c */
+void attack_bits(struct specimen *specimen);	      /* bits.c */
 void attack_bits_of_names(struct specimen *specimen); /* bits-names.c */
-void attack_blocks(struct specimen *specimen);	/* blocks.c */
-void attack_lengths(struct specimen *specimen); /* blocks.c */
-void attack_entries(struct specimen *specimen); /* entries.c */
-void attack_conf(struct specimen *specimen);	/* conf.c */
-void attack_writes(struct specimen *specimen);	/* writes.c */
+void attack_blocks(struct specimen *specimen);	      /* blocks.c */
+void attack_lengths(struct specimen *specimen);	      /* blocks.c */
+void attack_entries(struct specimen *specimen);	      /* entries.c */
+void attack_conf(struct specimen *specimen);	      /* conf.c */
+void attack_writes(struct specimen *specimen);	      /* writes.c */
 
 #endif

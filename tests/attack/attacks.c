@@ -34,8 +34,67 @@ const struct attack attacks[] = {
 	{"bit of a symlink target", REFUSED, REFUSED, REFUSED, REFUSED},
 	{"bit of an attribute value", REFUSED | UNLISTED, REFUSED, REFUSED | UNLISTED, REFUSED},
 	{"bit of an attribute name", HIDDEN, HIDDEN, HIDDEN, HIDDEN},
-	{"bit of the unclean marker", REFUSED | OLDER | PARTLY, REFUSED, REFUSED | OLDER | GARBLED, REFUSED},
+	{"bit of the unclean marker", REFUSED, REFUSED, REFUSED, REFUSED},
+	{"block over a sector", BAD, BAD, GARBLED | OTHERS | ZEROS, GARBLED},
+	{"block over a meta block", BAD, BAD, 0, 0},
+	{"block over a header", BAD | OTHERS, BAD, BAD | OTHERS | GARBLED, BAD},
+	{"sectors exchanged", BAD, BAD, GARBLED | OTHERS | ZEROS, GARBLED},
+	{"blocks exchanged", BAD | OTHERS, BAD, BAD | GARBLED | OTHERS | ZEROS, BAD},
+	{"header spliced", BAD, BAD, BAD | GARBLED, BAD},
+	{"sector zeroed", BAD, BAD, GARBLED | ZEROS, GARBLED},
+	{"meta block zeroed", BAD, BAD, 0, 0},
+	{"header zeroed", REFUSED, REFUSED, REFUSED, REFUSED},
+	{"sector put back", BAD, BAD, OLDER, OLDER},
+	{"meta block put back", BAD, BAD, 0, 0},
+	{"header put back", BAD | OLDER, BAD, BAD | OLDER | GARBLED, OLDER},
+	{"group put back", OLDER, OLDER, 0, 0},
+	{"file put back", OLDER, OLDER, OLDER, OLDER},
+	{"group zeroed", ZEROS, ZEROS, ZEROS | GARBLED, 0},
+	{"group zeroed, file without holes", BAD, BAD, GARBLED, GARBLED},
+	{"file cut", BAD, REFUSED, BAD, REFUSED},
+	{"file cut to nothing", EMPTY, EMPTY, EMPTY, EMPTY},
+	{"file extended", BAD, REFUSED, BAD, REFUSED},
+	{"empty file extended", REFUSED, REFUSED, REFUSED, REFUSED},
+	{"cut, with a block 0 without CLEAN", LENGTH | EMPTY | OLDER, LENGTH, LENGTH | EMPTY | OLDER, LENGTH},
+	{"with an old marker", BAD | LENGTH | ZEROS | EMPTY | OLDER | OTHERS, LENGTH | EMPTY,
+	 BAD | LENGTH | ZEROS | EMPTY | OLDER | OTHERS | GARBLED, LENGTH | EMPTY},
+	{"entries of a directory exchanged", OTHERS | OUTSIDE | HIDDEN | OLDER | EMPTY, OTHERS,
+	 OTHERS | OUTSIDE | HIDDEN | OLDER | EMPTY, OTHERS},
+	{"entries of two directories exchanged", OTHERS | OUTSIDE | HIDDEN | OLDER | EMPTY, OTHERS,
+	 OTHERS | OUTSIDE | HIDDEN | OLDER | EMPTY, OTHERS},
+	{"symlinks exchanged", OTHERS, OTHERS, OTHERS, OTHERS},
+	{"entry removed", HIDDEN | OUTSIDE, HIDDEN, HIDDEN | OUTSIDE, HIDDEN},
+	{"removed entry put back", OLDER, OLDER, OLDER, OLDER},
+	{"entry moved to another directory", HIDDEN, HIDDEN, HIDDEN, HIDDEN},
+	{"hard link under a name of no directory", OUTSIDE, OUTSIDE, OUTSIDE, OUTSIDE},
+	{"hard link under another's name", OTHERS | OUTSIDE | EMPTY | HIDDEN, OTHERS, OTHERS | OUTSIDE | EMPTY | HIDDEN,
+	 OTHERS},
+	{"name made up", OUTSIDE, 0, OUTSIDE, 0},
+	{".name file changed", UNLISTED, UNLISTED, UNLISTED, UNLISTED},
+	{"dirid cut, extended or removed", REFUSED | HIDDEN, REFUSED, REFUSED | HIDDEN, REFUSED},
+	{"dirid of another directory", HIDDEN, HIDDEN, HIDDEN, HIDDEN},
+	{"symlink made up", REFUSED | OUTSIDE, REFUSED, REFUSED | OUTSIDE, REFUSED},
+	{"attribute removed", HIDDEN, HIDDEN, HIDDEN, HIDDEN},
+	{"attribute cut", REFUSED | UNLISTED, REFUSED, REFUSED | UNLISTED, REFUSED},
+	{"attribute values exchanged", REFUSED | UNLISTED, REFUSED, REFUSED | UNLISTED, REFUSED},
+	{"attribute copied from another file", OTHERS | OLDER, OTHERS, OTHERS | OLDER, OTHERS},
+	{"owner and mode changed", OUTSIDE, OUTSIDE, OUTSIDE, OUTSIDE},
+	{"another type in a file's place", OUTSIDE | EMPTY | REFUSED | HIDDEN, OUTSIDE,
+	 OUTSIDE | EMPTY | REFUSED | HIDDEN, OUTSIDE},
+	{"sector put back while it is written", OLDER, OLDER, OLDER, OLDER},
+	{"sector put back after a sync", REFUSED, REFUSED, OLDER, OLDER},
+	{"changed file written", BAD | EMPTY | HIDDEN | OLDER, BAD, BAD | EMPTY | HIDDEN | OLDER, REFUSED},
+	{"file changed while it is written", BAD | EMPTY | HIDDEN | LENGTH, BAD,
+	 BAD | EMPTY | HIDDEN | LENGTH | GARBLED, BAD},
+	{"lock file changed", SAME, SAME, SAME, SAME},
+	{"unclean marker made up", REFUSED, REFUSED, REFUSED, REFUSED},
+	{"unclean marker put back", LENGTH, LENGTH, LENGTH, LENGTH},
+	{"unclean marker removed", BAD | OLDER, 0, BAD | OLDER | GARBLED, 0},
 	{"bit of xtsfs.conf", REFUSED, REFUSED, REFUSED, REFUSED},
+	{"xtsfs.conf cut or extended", REFUSED, REFUSED, REFUSED, REFUSED},
+	{"xtsfs.conf spliced", REFUSED, REFUSED, REFUSED, REFUSED},
+	{"xtsfs.conf put back", OLDER, OLDER, OLDER, OLDER},
+	{"xtsfs.conf of another volume", REFUSED, REFUSED, REFUSED, REFUSED},
 };
 const unsigned attack_count = sizeof(attacks) / sizeof(attacks[0]);
 
@@ -44,7 +103,7 @@ struct options options = {.stride = 1};
 static struct {
 	unsigned long mutations, of[OUTCOMES], forbidden;
 	unsigned seen;
-} counts[64];
+} counts[sizeof(attacks) / sizeof(attacks[0])];
 static unsigned long failures;
 static FILE *out; /* stderr is the core's log, which nobody reads here */
 
@@ -62,8 +121,9 @@ bool attack_wanted(const char *attack)
 	return !options.only || strstr(attack, options.only);
 }
 
-static const char *const outcome_names[OUTCOMES] = {"same",   "refused", "partly",  "hidden",  "unlisted", "older", "others",
-						    "zeros",  "empty",	 "length",  "outside", "garbled",  "FORGED"};
+static const char *const outcome_names[OUTCOMES] = {"same",    "refused", "partly", "hidden", "unlisted",
+						    "older",   "others",  "zeros",  "empty",  "length",
+						    "outside", "garbled", "FORGED"};
 
 static void print_outcomes(unsigned outcome)
 {
@@ -175,7 +235,10 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(struct specimen *);
 	} runs[] = {
-		{"bits", attack_bits},
+		{"bits", attack_bits},	     {"bits of names", attack_bits_of_names},
+		{"blocks", attack_blocks},   {"lengths", attack_lengths},
+		{"entries", attack_entries}, {"conf", attack_conf},
+		{"writes", attack_writes},
 	};
 	int only_mode, null, keep;
 	double start = now();

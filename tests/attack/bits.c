@@ -37,10 +37,7 @@ static struct flipped part_at(const struct specimen *specimen, const struct obje
 	bool is_inline = stored_bytes <= CORE_B;
 
 	if (is_inline)
-		return (struct flipped){offset < 128			       ? HEADER
-					: offset < 128 + pad16(file->bytes) ? INLINE
-									       : FILLER,
-					0};
+		return (struct flipped){offset < 128 ? HEADER : offset < 128 + pad16(file->bytes) ? INLINE : FILLER, 0};
 	if (block == 0)
 		return (struct flipped){HEADER, 0};
 	if (!specimen->none && block % (GROUP + 1) == 0 && block / (GROUP + 1) * GROUP * CORE_B < file->bytes)
@@ -118,8 +115,8 @@ static unsigned look_at_file(struct specimen *specimen, const struct object *fil
 
 		assert(data);
 		n = xtsfs_read(core->volume, node, data, file->bytes + 1, 0);
-		if (n != -EIO && (n != (ssize_t)file->bytes ||
-				  (memcmp(data, file->data, file->bytes) != 0 && !(outcome & GARBLED))))
+		if (n != -EIO &&
+		    (n != (ssize_t)file->bytes || (memcmp(data, file->data, file->bytes) != 0 && !(outcome & GARBLED))))
 			outcome |= FORGED;
 		free(data);
 	}
@@ -152,9 +149,7 @@ static void flip_file(struct specimen *specimen, const char *path)
 		outcome = look_at_file(specimen, file, &flipped, offset, count % 61 == 0);
 		byte ^= (uint8_t)(1U << bit % 8);
 		assert(xtsfs_store_pwrite(store, handle, &byte, 1, offset) == 0);
-		want = flipped.part == FILLER				       ? SAME
-		       : specimen->none && flipped.part >= SECTOR	       ? GARBLED
-								       : REFUSED;
+		want = flipped.part == FILLER ? SAME : specimen->none && flipped.part >= SECTOR ? GARBLED : REFUSED;
 		/* Garbled padding behind the content is not seen. */
 		if (outcome != want && !(want == GARBLED && outcome == SAME && file->bytes / CORE_B == flipped.sector))
 			outcome = FORGED;
@@ -196,7 +191,7 @@ void attack_bits(struct specimen *specimen)
 	unsigned stride = options.stride;
 
 	for (unsigned i = 0; i < sizeof(small) / sizeof(small[0]); i++) {
-		options.stride = stride > 7 ? 7 : stride;
+		options.stride = stride > 13 ? 13 : stride;
 		flip_file(specimen, small[i]);
 	}
 	options.stride = stride;

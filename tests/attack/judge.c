@@ -190,6 +190,23 @@ unsigned judge_object(const struct specimen *specimen, const struct object *trut
 	return outcome & ~(outcome & ~SAME ? SAME : 0U);
 }
 
+/* Another object of the volume, under a name that is one somewhere in it. */
+static bool known_name(const struct specimen *specimen, const struct object *got)
+{
+	const char *slash = strrchr(got->path, '/'), *name = slash ? slash + 1 : got->path;
+
+	if (strncmp(name, "xtsfs-recovered-", 16) == 0) /* by fsck, of an entry whose name is lost */
+		return is_others(specimen, got);
+	for (unsigned state = 0; state < STATES; state++)
+		for (unsigned k = 0; k < specimen->truth[state]->count; k++) {
+			const char *path = specimen->truth[state]->object[k].path, *last = strrchr(path, '/');
+
+			if (strcmp(last ? last + 1 : path, name) == 0)
+				return is_others(specimen, got);
+		}
+	return false;
+}
+
 unsigned judge(const struct specimen *specimen, const struct snapshot *truth, const struct snapshot *got,
 	       char *ret_worst, size_t room)
 {
@@ -204,8 +221,8 @@ unsigned judge(const struct specimen *specimen, const struct snapshot *truth, co
 			outcome = judge_object(specimen, was, object);
 		else if (object->error)
 			outcome = is_refusal(object->error) ? REFUSED : FORGED;
-		else /* a name that was not there: it must have been one time */
-			outcome = other_time(specimen, object) ? OLDER : FORGED;
+		else /* a name that was not there: it must have been one time, or be somewhere */
+			outcome = other_time(specimen, object) ? OLDER : known_name(specimen, object) ? OTHERS : FORGED;
 		if (outcome != SAME && outcome > worst) {
 			worst = outcome;
 			snprintf(ret_worst, room, "/%.80s: %d", object->path, object->error);

@@ -11,20 +11,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_NAME "llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll" \
-		  "llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll"
-#define LONG_ATTR "user.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
-		  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LONG_NAME                                                                                            \
+	"llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll" \
+	"llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll"
+#define LONG_ATTR                                                                                             \
+	"user.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 static const struct {
 	const char *path;
 	uint32_t bytes;
 } files[] = {
-	{"empty", 0},		    {"inline", 700},	     {"inline-2", 700},
-	{"inline-3", 3953},	    {"one", 4096},	     {"one-2", 4096},
-	{"tail", 4096 + 500},	    {"long-tail", 4096 + 4090}, {"several", 5 * 4096},
-	{"several-2", 5 * 4096},    {"dense", 126 * 4096 + 77}, {"d1/same", 900},
-	{"d2/same", 5000},	    {"d1/linked", 800},	     {LONG_NAME, 60},
+	{"empty", 0},
+	{"inline", 700},
+	{"inline-2", 700},
+	{"inline-3", 3953},
+	{"one", 4096},
+	{"one-2", 4096},
+	{"tail", 4096 + 500},
+	{"long-tail", 4096 + 4090},
+	{"several", 5 * 4096},
+	{"several-2", 5 * 4096},
+	{"dense", 126 * 4096 + 77},
+	{"d1/same", 900},
+	{"d2/same", 5000},
+	{"d1/linked", 800},
+	{LONG_NAME, 60},
 };
 
 static void put(struct core *core, const char *path, uint64_t seed, uint64_t offset, uint32_t bytes)
@@ -39,7 +51,8 @@ static void put(struct core *core, const char *path, uint64_t seed, uint64_t off
 
 static void fill(struct core *core)
 {
-	assert(core_try_mkdir(core, "d1") == 0 && core_try_mkdir(core, "d2") == 0 && core_try_mkdir(core, "d2/sub") == 0);
+	assert(core_try_mkdir(core, "d1") == 0 && core_try_mkdir(core, "d2") == 0 &&
+	       core_try_mkdir(core, "d2/sub") == 0);
 	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		assert(core_try_create(core, files[i].path) == 0);
 		if (files[i].bytes)
@@ -54,7 +67,8 @@ static void fill(struct core *core)
 	put(core, "groups", 32, 124 * 4096ULL, 4096);
 	put(core, "groups", 32, 126 * 4096ULL, 77);
 	assert(core_try_link(core, "d1/linked", "d2/linked") == 0);
-	assert(core_try_symlink(core, "/outside/of/it", "symlink") == 0 && core_try_symlink(core, "../x", "symlink-2") == 0);
+	assert(core_try_symlink(core, "/outside/of/it", "symlink") == 0 &&
+	       core_try_symlink(core, "../x", "symlink-2") == 0);
 	for (unsigned i = 0; i < 2; i++) {
 		const char *path = i ? "one-2" : "one";
 
