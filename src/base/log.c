@@ -83,9 +83,14 @@ bool xtsfs_log_enabled(enum xtsfs_log_level level)
 	return (int)level <= atomic_load_explicit(&context.level, memory_order_relaxed);
 }
 
-void xtsfs_log_to_syslog(void)
+void xtsfs_log_connect_syslog(void)
 {
 	openlog(atomic_load(&context.program), LOG_PID | LOG_NDELAY, LOG_DAEMON);
+}
+
+void xtsfs_log_to_syslog(void)
+{
+	xtsfs_log_connect_syslog();
 	atomic_store(&context.to_syslog, true);
 }
 

@@ -2,8 +2,9 @@
 /*
  * Who a caller is beyond uid and gid. A request does not carry supplementary groups and capabilities, but the caller
  * waits for the answer, so /proc tells them. It is read only where a local filesystem would ask for them and the
- * kernel has not asked for us.
+ * kernel has not asked for us. A daemon in its sandbox may not read it and asks its helper.
  */
+#include "fuse/helper.h"
 #include "fuse/ops.h"
 
 #include <linux/capability.h>
@@ -43,7 +44,7 @@ static bool maps_id(pid_t pid, const char *map, unsigned id)
 }
 
 /* Capabilities count in our user namespace, and in one below for what belongs to ids that it has. */
-static bool counts_for(pid_t pid, const struct stat *st)
+static bool counts_for(pid_t pid, uid_t uid, gid_t gid)
 {
 	struct stat ours, theirs;
 	char path[40];
@@ -52,29 +53,37 @@ static bool counts_for(pid_t pid, const struct stat *st)
 	if (stat("/proc/self/ns/user", &ours) < 0 || stat(path, &theirs) < 0)
 		return false;
 	return (ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev) ||
-	       (maps_id(pid, "uid_map", st->st_uid) && maps_id(pid, "gid_map", st->st_gid));
+	       (maps_id(pid, "uid_map", uid) && maps_id(pid, "gid_map", gid));
 }
 
-bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st)
+bool xtsfs_process_may_setgid(pid_t pid, uid_t uid, gid_t gid)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	bool may = ctx->gid == st->st_gid;
 	size_t room = 0;
+	bool may = false;
 	char path[40], *line = NULL;
 	FILE *status;
 
-	if (may || ctx->pid <= 0) /* 0: of another pid namespace */
-		return may;
-	snprintf(path, sizeof(path), "/proc/%ld/status", (long)ctx->pid);
+	snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
 	status = fopen(path, "re");
 	while (status && !may && getline(&line, &room, status) > 0) {
 		if (strncmp(line, "Groups:", 7) == 0)
-			may = lists_group(line + 7, st->st_gid);
+			may = lists_group(line + 7, gid);
 		else if (strncmp(line, "CapEff:", 7) == 0)
-			may = strtoull(line + 7, NULL, 16) >> CAP_FSETID & 1 && counts_for(ctx->pid, st);
+			may = strtoull(line + 7, NULL, 16) >> CAP_FSETID & 1 && counts_for(pid, uid, gid);
 	}
 	if (status)
 		fclose(status);
 	free(line);
 	return may;
+}
+
+bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct xtsfs_helper *helper = xtsfs_req_mount(req)->helper;
+
+	if (ctx->gid == st->st_gid || ctx->pid <= 0) /* 0: of another pid namespace */
+		return ctx->gid == st->st_gid;
+	return helper ? xtsfs_helper_may_setgid(helper, ctx->pid, st->st_uid, st->st_gid)
+		      : xtsfs_process_may_setgid(ctx->pid, st->st_uid, st->st_gid);
 }

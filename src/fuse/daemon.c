@@ -63,14 +63,23 @@ int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon)
 	_exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1);
 }
 
+int xtsfs_daemon_detach(struct xtsfs_daemon *daemon)
+{
+	if (daemon->report_fd < 0)
+		return 0;
+	daemon->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (daemon->null_fd < 0 || setsid() < 0 || chdir("/") < 0)
+		return -errno;
+	xtsfs_log_connect_syslog();
+	return 0;
+}
+
 int xtsfs_daemon_ready(struct xtsfs_daemon *daemon)
 {
-	xtsfs_auto_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	xtsfs_auto_fd null = xtsfs_take_fd(&daemon->null_fd);
 
 	if (daemon->report_fd < 0)
 		return 0;
-	if (null < 0 || setsid() < 0 || chdir("/") < 0)
-		return -errno;
 	xtsfs_log_to_syslog();
 	for (int fd = 0; fd <= 2; fd++)
 		if (dup2(null, fd) < 0)

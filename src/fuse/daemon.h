@@ -13,6 +13,7 @@
 
 struct xtsfs_daemon {
 	int report_fd; /* the waiting parent's pipe; -1 in the foreground */
+	int null_fd;   /* from xtsfs_daemon_detach() to xtsfs_daemon_ready(), else -1 */
 };
 
 /**
@@ -23,7 +24,9 @@ xtsfs_must_check int xtsfs_daemon_descriptors(int keep);
 /** Fork; the parent waits in here and exits with what the child reports. Returns in the child. -errno if there can be
  * none. */
 xtsfs_must_check int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon);
-/** The child is ready: detach from terminal and descriptors, log to syslog, let the parent exit with 0. */
+/** The child leaves the terminal and connects to syslog: what a sandbox would forbid. */
+xtsfs_must_check int xtsfs_daemon_detach(struct xtsfs_daemon *daemon);
+/** The child is ready: standard descriptors become /dev/null, the log goes to syslog, the parent exits with 0. */
 xtsfs_must_check int xtsfs_daemon_ready(struct xtsfs_daemon *daemon);
 /** Write the process id; @path absolute. */
 xtsfs_must_check int xtsfs_daemon_pidfile(const char *path);

@@ -30,12 +30,14 @@ static inline double xtsfs_attr_timeout_s(const struct stat *st)
 
 extern const struct fuse_lowlevel_ops xtsfs_fuse_ops;
 
+struct xtsfs_helper;
 struct xtsfs_seeker;
 
 /* What a request finds behind itself. */
 struct xtsfs_mount {
 	struct xtsfs_volume *volume;
 	struct xtsfs_seeker *seeker; /* NULL if the kernel's cache cannot be made to write itself out (seek.c) */
+	struct xtsfs_helper *helper; /* NULL where there is no sandbox */
 	bool has_cache;		     /* the kernel keeps what is written before it sends it */
 	bool writes_once; /* and its pages tell whether they are being written: a notification waits for that */
 };
@@ -65,6 +67,8 @@ static inline struct xtsfs_cred xtsfs_req_cred(fuse_req_t req)
 /** May the caller keep the setgid bit of this object: is it in its group, or has it CAP_FSETID? No, if that cannot be
  * told. */
 bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st);
+/** The same of a process that is not in the group by its gid, and an object of this owner and group. Reads /proc. */
+bool xtsfs_process_may_setgid(pid_t pid, uid_t uid, gid_t gid);
 
 /* The errno that a reply carries: what ext4 could give. */
 int xtsfs_reply_errno(int error);

@@ -135,6 +135,8 @@ static bool set_flag(struct xtsfs_options *options, const char *name)
 		options->allow_swap = true;
 	else if (strcmp(name, "log_names") == 0)
 		options->log_names = true;
+	else if (strcmp(name, "nosandbox") == 0)
+		options->no_sandbox = true;
 	else if (strcmp(name, "nonempty") != 0)
 		return false;
 	return true;

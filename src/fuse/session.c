@@ -18,10 +18,13 @@
 #include "fuse/ops.h"
 #include "fuse/seek.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct xtsfs_session {
 	struct fuse_session *se;
@@ -154,7 +157,7 @@ static int make_args(const struct xtsfs_options *options, struct fuse_args *args
 	return r;
 }
 
-int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *volume,
+int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *volume, struct xtsfs_helper *helper,
 		      struct xtsfs_session **ret_session)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -163,6 +166,7 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 
 	if (r == 0) {
 		session->mount.volume = volume;
+		session->mount.helper = helper;
 		session->read_only = options->read_only || options->salvage;
 		session->se = fuse_session_new(&args, &xtsfs_fuse_ops, sizeof(xtsfs_fuse_ops), &session->mount);
 		r = session->se ? 0 : -EIO;
@@ -215,10 +219,34 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	return r < 0 ? r : 0; /* a positive value is the signal that ended it */
 }
 
+/*
+ * libfuse would do it in this process, or start fusermount3. It leaves a mount alone whose descriptor is in error: that
+ * is how it sees that somebody else has unmounted. So the descriptor becomes a pipe that nobody reads, which also ends
+ * the connection: whoever waits in the mount would else hold the unmounting up.
+ */
+static void unmount_by_helper(struct xtsfs_session *session)
+{
+	struct pollfd fuse = {.fd = fuse_session_fd(session->se)};
+	bool is_mounted = poll(&fuse, 1, 0) == 0 || !(fuse.revents & POLLERR);
+	int r = 0, ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) == 0) {
+		close(ends[0]);
+		(void)dup3(ends[1], fuse.fd, O_CLOEXEC);
+		close(ends[1]);
+	}
+	if (is_mounted)
+		r = xtsfs_helper_unmount(session->mount.helper);
+	if (r < 0)
+		xtsfs_warning("cannot unmount: %s; umount -l will", xtsfs_strerror(r));
+}
+
 void xtsfs_session_free(struct xtsfs_session *session)
 {
 	if (!session)
 		return;
+	if (session->mounted && session->mount.helper)
+		unmount_by_helper(session);
 	if (session->mounted)
 		fuse_session_unmount(session->se);
 	if (session->signals)

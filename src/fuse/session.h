@@ -9,13 +9,15 @@
 #define XTSFS_FUSE_SESSION_H
 
 #include "core/volume.h"
+#include "fuse/helper.h"
 #include "fuse/options.h"
 
 struct xtsfs_session;
 
-/** Mount. 0, -EIO (libfuse or fusermount3 has said why on stderr), -ENOMEM. The volume is borrowed. */
+/** Mount. 0, -EIO (libfuse or fusermount3 has said why on stderr), -ENOMEM. The volume and the helper
+ * (NULL: this process may do all by itself) are borrowed. */
 xtsfs_must_check int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *volume,
-				       struct xtsfs_session **ret_session);
+				       struct xtsfs_helper *helper, struct xtsfs_session **ret_session);
 /** Serve until unmounted or SIGINT or SIGTERM. 0 or -errno. */
 xtsfs_must_check int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads);
 /** Unmounts if it is mounted. NULL is fine. */

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The helper: a child from before the keys were read, at the other end of a socket. It knows the mount point and the
+ * pidfile; whoever has got hold of the daemon can ask it for no more than the three things it does.
+ *
+ * It ends when the daemon does, however that comes, and leaves the mount alone unless it was asked. Signals it does not
+ * hear: they are sent to groups of processes, and the daemon that hears them needs it at its end.
+ */
+#include "fuse/helper.h"
+
+#include "base/cleanup.h"
+#include "fuse/ops.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum request_kind { UNMOUNT, REMOVE_PIDFILE, MAY_SETGID };
+
+struct request {
+	enum request_kind kind;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
+struct xtsfs_helper {
+	pthread_mutex_t mutex; /* a request and its answer; a leaf, held over both */
+	int fd;
+	pid_t pid;
+};
+
+/* As libfuse does: root by the system call, others by the program that may. */
+static int unmount(const char *mountpoint)
+{
+	int status = 0, r = umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+	sigset_t none;
+	pid_t pid;
+
+	if (r == 0)
+		return 0;
+	pid = fork();
+	if (pid == 0) {
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", mountpoint, (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return r;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : r;
+}
+
+static int answer(const struct xtsfs_helper_params *params, const struct request *request)
+{
+	switch (request->kind) {
+	case UNMOUNT:
+		return unmount(params->mountpoint);
+	case REMOVE_PIDFILE:
+		return params->pidfile && unlink(params->pidfile) < 0 ? -errno : 0;
+	case MAY_SETGID:
+		return xtsfs_process_may_setgid(request->pid, request->uid, request->gid);
+	}
+	return -EINVAL;
+}
+
+/* Others that were inherited must not be kept open: the daemon's end of the socket, the pipe at which its parent waits.
+ */
+static void keep_only(int fd, bool background)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int i = 0; null >= 0 && i <= (background ? STDERR_FILENO : STDOUT_FILENO); i++)
+		(void)dup2(null, i);
+	if (fd > STDERR_FILENO + 1)
+		(void)close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);
+	(void)close_range((unsigned)fd + 1, ~0U, 0);
+}
+
+/* "ps" and "pgrep -f MOUNTPOINT" are to find the daemon. */
+static void rename_process(int argc, char **argv)
+{
+	(void)prctl(PR_SET_NAME, "xtsfs-helper", 0, 0, 0);
+	for (int i = 1; i < argc; i++)
+		memset(argv[i], 0, strlen(argv[i]));
+}
+
+_Noreturn static void serve(const struct xtsfs_helper_params *params, int fd)
+{
+	struct request request;
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	keep_only(fd, params->background);
+	rename_process(params->argc, params->argv);
+	if (params->background)
+		(void)setsid();
+	if (chdir("/") < 0)
+		_exit(1);
+	while (recv(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request)) {
+		int r = answer(params, &request);
+
+		if (send(fd, &r, sizeof(r), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	_exit(0);
+}
+
+int xtsfs_helper_start(const struct xtsfs_helper_params *params, struct xtsfs_helper **ret_helper)
+{
+	struct xtsfs_helper *helper = malloc(sizeof(*helper));
+	int ends[2], r;
+
+	if (!helper)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+		r = -errno;
+		free(helper);
+		return r;
+	}
+	*helper = (struct xtsfs_helper){.fd = ends[0], .pid = fork()};
+	if (helper->pid == 0)
+		serve(params, ends[1]);
+	r = helper->pid < 0 ? -errno : 0;
+	close(ends[1]);
+	if (r < 0) {
+		close(ends[0]);
+		free(helper);
+		return r;
+	}
+	pthread_mutex_init(&helper->mutex, NULL);
+	*ret_helper = helper;
+	return 0;
+}
+
+static int ask(struct xtsfs_helper *helper, struct request request)
+{
+	xtsfs_guard_mutex(&helper->mutex);
+	ssize_t n;
+	int r;
+
+	if (send(helper->fd, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t)sizeof(request))
+		return -EPIPE;
+	do
+		n = recv(helper->fd, &r, sizeof(r), 0);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(r) ? r : -EPIPE;
+}
+
+int xtsfs_helper_unmount(struct xtsfs_helper *helper)
+{
+	return ask(helper, (struct request){.kind = UNMOUNT});
+}
+
+void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper)
+{
+	(void)ask(helper, (struct request){.kind = REMOVE_PIDFILE});
+}
+
+bool xtsfs_helper_may_setgid(struct xtsfs_helper *helper, pid_t pid, uid_t uid, gid_t gid)
+{
+	return ask(helper, (struct request){.kind = MAY_SETGID, .pid = pid, .uid = uid, .gid = gid}) == 1;
+}
+
+void xtsfs_helper_end(struct xtsfs_helper *helper)
+{
+	int status;
+
+	if (!helper)
+		return;
+	close(helper->fd);
+	while (waitpid(helper->pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	pthread_mutex_destroy(&helper->mutex);
+	free(helper);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A process that does for a daemon in its sandbox what the sandbox forbids: unmount, remove the pidfile, look up who a
+ * caller is.
+ *
+ * Layer:   fuse.
+ * Threads: started and ended by the main thread; questions from any.
+ */
+#ifndef XTSFS_FUSE_HELPER_H
+#define XTSFS_FUSE_HELPER_H
+
+#include "base/errors.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct xtsfs_helper;
+
+struct xtsfs_helper_params {
+	const char *mountpoint, *pidfile; /* absolute; the pidfile may be NULL */
+	bool background;		  /* as the daemon: its standard descriptors become /dev/null */
+	int argc;			  /* the program's arguments, which the helper's no longer are */
+	char **argv;
+};
+
+/** Fork it: before anything secret is in memory, a thread is made or a descriptor of the mount is open. 0 or -errno. */
+xtsfs_must_check int xtsfs_helper_start(const struct xtsfs_helper_params *params, struct xtsfs_helper **ret_helper);
+/** Detach the mount from its mount point. 0 or -errno. */
+int xtsfs_helper_unmount(struct xtsfs_helper *helper);
+void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper);
+/** As xtsfs_process_may_setgid(); false if the helper has gone. */
+bool xtsfs_helper_may_setgid(struct xtsfs_helper *helper, pid_t pid, uid_t uid, gid_t gid);
+/** Waits for its end. NULL is fine. */
+void xtsfs_helper_end(struct xtsfs_helper *helper);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a daemon that serves may still ask of the kernel: an allow list of system calls, and of files those of the
+ * volume.
+ *
+ * Layer:   fuse.
+ * Threads: the only one there is; threads that it makes afterwards have the same limits.
+ */
+#ifndef XTSFS_FUSE_SANDBOX_H
+#define XTSFS_FUSE_SANDBOX_H
+
+#include "base/errors.h"
+
+#include <stdbool.h>
+
+/**
+ * No new privileges, Landlock, the filter, for this process and for good. @backing: the volume's directory, of which
+ * nothing but reading is left if @read_only. What the kernel or the build does not have is left out; a log line says
+ * what is missing, one at level info that nothing is. What needs more than is left must have been done before:
+ * connecting to syslog, detaching, opening anything outside of the volume.
+ */
+void xtsfs_sandbox_enter(int backing, bool read_only);
+
+#endif
