@@ -129,10 +129,13 @@ static int become_daemon(const struct xtsfs_options *options, struct process *pr
 
 	if (r < 0)
 		return r;
-	if (process->helper)
-		xtsfs_sandbox_enter(store->root, options->read_only);
-	else
+	if (process->helper) {
+		if (!options->foreground)
+			xtsfs_log_connect_syslog();
+		(void)xtsfs_sandbox_enter(store->root, options->read_only);
+	} else {
 		xtsfs_notice("sandbox: none, as asked for by nosandbox");
+	}
 	return xtsfs_daemon_ready(&process->daemon);
 }
 

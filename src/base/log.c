@@ -25,6 +25,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -34,7 +36,7 @@ static struct {
 	_Atomic(const char *) program;
 	atomic_int level;
 	atomic_int file_fd;
-	atomic_bool to_syslog;
+	atomic_bool to_syslog, no_syslog;
 } context = {.program = "xtsfs", .level = XTSFS_LOG_NOTICE, .file_fd = -1};
 
 static const struct {
@@ -83,14 +85,27 @@ bool xtsfs_log_enabled(enum xtsfs_log_level level)
 	return (int)level <= atomic_load_explicit(&context.level, memory_order_relaxed);
 }
 
-void xtsfs_log_connect_syslog(void)
+static void open_syslog(void)
 {
 	openlog(atomic_load(&context.program), LOG_PID | LOG_NDELAY, LOG_DAEMON);
 }
 
+void xtsfs_log_connect_syslog(void)
+{
+	const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = _PATH_LOG};
+	xtsfs_auto_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	/* The library does not tell, and tries again for every line. */
+	if (fd < 0 || (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 && errno != EPROTOTYPE))
+		atomic_store(&context.no_syslog, true);
+	else
+		open_syslog();
+}
+
 void xtsfs_log_to_syslog(void)
 {
-	xtsfs_log_connect_syslog();
+	if (!atomic_load(&context.no_syslog))
+		open_syslog();
 	atomic_store(&context.to_syslog, true);
 }
 
@@ -120,6 +135,8 @@ static void emit(enum xtsfs_log_level level, char *line, size_t bytes, size_t te
 
 	if (fd >= 0)
 		write_line(fd, line, bytes);
+	if (atomic_load(&context.to_syslog) && atomic_load(&context.no_syslog))
+		return;
 	if (atomic_load(&context.to_syslog)) {
 		line[bytes - 1] = '\0';
 		syslog(LOG_DAEMON | levels[level].priority, "%s: %s", levels[level].name, line + text_at);

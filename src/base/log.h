@@ -30,7 +30,7 @@ void xtsfs_log_set_level(enum xtsfs_log_level level);
 /** Parse "error".."debug"; 0 or -EINVAL. */
 int xtsfs_log_parse_level(const char *text, enum xtsfs_log_level *ret_level);
 bool xtsfs_log_enabled(enum xtsfs_log_level level);
-/** Connect to syslog already now: later it may not be allowed. */
+/** Connect to syslog now, or never: later it will not be allowed. */
 void xtsfs_log_connect_syslog(void);
 /** From now on to syslog (facility daemon), no longer to stderr. */
 void xtsfs_log_to_syslog(void);

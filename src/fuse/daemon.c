@@ -70,7 +70,6 @@ int xtsfs_daemon_detach(struct xtsfs_daemon *daemon)
 	daemon->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (daemon->null_fd < 0 || setsid() < 0 || chdir("/") < 0)
 		return -errno;
-	xtsfs_log_connect_syslog();
 	return 0;
 }
 

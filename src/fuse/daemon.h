@@ -24,7 +24,7 @@ xtsfs_must_check int xtsfs_daemon_descriptors(int keep);
 /** Fork; the parent waits in here and exits with what the child reports. Returns in the child. -errno if there can be
  * none. */
 xtsfs_must_check int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon);
-/** The child leaves the terminal and connects to syslog: what a sandbox would forbid. */
+/** The child leaves the terminal: a sandbox would forbid it. */
 xtsfs_must_check int xtsfs_daemon_detach(struct xtsfs_daemon *daemon);
 /** The child is ready: standard descriptors become /dev/null, the log goes to syslog, the parent exits with 0. */
 xtsfs_must_check int xtsfs_daemon_ready(struct xtsfs_daemon *daemon);

@@ -114,11 +114,11 @@ static const char *const allowed[] = {
 	"openat", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "ftruncate", "ftruncate64",
 	"fallocate", "lseek", "_llseek", "fsync", "fdatasync", "syncfs", "sync_file_range", "sync_file_range2",
 	"arm_sync_file_range", "flock", "newfstatat", "fstatat64", "fstat", "fstat64", "statx", "fstatfs", "fstatfs64",
-	"mkdirat", "mknodat", "symlinkat", "linkat", "renameat2", "unlinkat", "readlinkat", "getdents64", "chmod",
-	"fchmod", "fchmodat", "fchownat", "utimensat", "utimensat_time64", "getxattr", "lgetxattr", "fgetxattr",
-	"setxattr", "lsetxattr", "fsetxattr", "listxattr", "llistxattr", "flistxattr", "removexattr", "lremovexattr",
-	"fremovexattr", "umask", "setfsuid", "setfsuid32", "setfsgid", "setfsgid32", "geteuid", "geteuid32", "getegid",
-	"getegid32", "getuid", "getuid32", "getgid", "getgid32",
+	"mkdirat", "mknodat", "symlinkat", "linkat", "renameat", "renameat2", "unlinkat", "readlinkat", "getdents64",
+	"chmod", "fchmod", "fchmodat", "fchownat", "utimensat", "utimensat_time64", "getxattr", "lgetxattr",
+	"fgetxattr", "setxattr", "lsetxattr", "fsetxattr", "listxattr", "llistxattr", "flistxattr", "removexattr",
+	"lremovexattr", "fremovexattr", "umask", "setfsuid", "setfsuid32", "setfsgid", "setfsgid32", "geteuid",
+	"geteuid32", "getegid", "getegid32", "getuid", "getuid32", "getgid", "getgid32",
 	/* memory */
 	"brk", "mremap", "munmap", "madvise", "mlock", "mlock2", "munlock",
 	/* threads, signals, time, random numbers */
@@ -264,7 +264,7 @@ static const char *reason(int error, const char *feature)
 	return text;
 }
 
-void xtsfs_sandbox_enter(int backing, bool read_only)
+unsigned xtsfs_sandbox_enter(int backing, bool read_only)
 {
 	int files, calls;
 
@@ -280,4 +280,5 @@ void xtsfs_sandbox_enter(int backing, bool read_only)
 			     reason(calls, "seccomp"));
 	if (files >= 0 && calls >= 0)
 		xtsfs_info("sandbox: Landlock version %d and a seccomp filter", files);
+	return (files >= 0 ? XTSFS_SANDBOX_FILES : 0U) | (calls >= 0 ? XTSFS_SANDBOX_CALLS : 0U);
 }
