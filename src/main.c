@@ -10,9 +10,7 @@
 #include "core/conf.h"
 #include "core/volume.h"
 #include "fuse/daemon.h"
-#include "fuse/helper.h"
 #include "fuse/options.h"
-#include "fuse/sandbox.h"
 #include "fuse/session.h"
 
 #include "format/ondisk.h"
@@ -102,48 +100,11 @@ static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **r
 	return 0;
 }
 
-struct process {
-	struct xtsfs_daemon daemon;
-	struct xtsfs_helper *helper; /* NULL with nosandbox */
-	int argc;
-	char **argv;
-};
-
-static int start_helper(const struct xtsfs_options *options, struct process *process)
-{
-	struct xtsfs_helper_params params = {
-		.mountpoint = options->mountpoint,
-		.pidfile = options->pidfile,
-		.background = !options->foreground,
-		.argc = process->argc,
-		.argv = process->argv,
-	};
-
-	return options->no_sandbox ? 0 : xtsfs_helper_start(&params, &process->helper);
-}
-
-/* The mount is there, and there is one thread. Whatever sandbox there is, is there before the first answer. */
-static int become_daemon(const struct xtsfs_options *options, struct process *process, const struct xtsfs_store *store)
-{
-	int r = xtsfs_daemon_detach(&process->daemon);
-
-	if (r < 0)
-		return r;
-	if (process->helper) {
-		if (!options->foreground)
-			xtsfs_log_connect_syslog();
-		(void)xtsfs_sandbox_enter(store->root, options->read_only);
-	} else {
-		xtsfs_notice("sandbox: none, as asked for by nosandbox");
-	}
-	return xtsfs_daemon_ready(&process->daemon);
-}
-
-static int serve(const struct xtsfs_options *options, struct process *process, const struct xtsfs_store *store,
+static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, const struct xtsfs_store *store,
 		 struct xtsfs_volume *volume, unsigned threads)
 {
 	struct xtsfs_session *session;
-	int r = xtsfs_session_new(options, volume, process->helper, &session);
+	int r = xtsfs_session_new(options, volume, daemon->helper, &session);
 
 	if (r < 0) {
 		xtsfs_error("cannot mount at '%s'; the reason is above", options->mountpoint);
@@ -153,7 +114,7 @@ static int serve(const struct xtsfs_options *options, struct process *process, c
 	if (r < 0)
 		xtsfs_error("cannot write '%s': %s", options->pidfile, xtsfs_strerror(r));
 	if (r == 0) {
-		r = become_daemon(options, process, store);
+		r = xtsfs_daemon_ready(daemon, options, store->root);
 		if (r < 0)
 			xtsfs_error("cannot go into the background: %s", xtsfs_strerror(r));
 	}
@@ -163,15 +124,15 @@ static int serve(const struct xtsfs_options *options, struct process *process, c
 			xtsfs_error("the mount at '%s' ended: %s", options->mountpoint, xtsfs_strerror(r));
 	}
 	xtsfs_session_free(session);
-	if (process->helper)
-		xtsfs_helper_remove_pidfile(process->helper);
+	if (daemon->helper)
+		xtsfs_helper_remove_pidfile(daemon->helper);
 	else if (options->pidfile)
 		(void)unlink(options->pidfile);
 	return r < 0 ? XTSFS_EXIT_MOUNT : 0;
 }
 
 /* Everything from the config on, in the process that will serve. An exit code. */
-static int run(const struct xtsfs_options *options, struct process *process)
+static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 {
 	struct xtsfs_store *store = NULL;
 	struct xtsfs_conf *conf = NULL;
@@ -217,7 +178,7 @@ static int run(const struct xtsfs_options *options, struct process *process)
 			r = options->allow_other ? xtsfs_store_posix_obey_limits(store) : 0;
 			if (r < 0)
 				xtsfs_warning("cannot hold users to quotas: %s, going on", xtsfs_strerror(r));
-			code = serve(options, process, store, volume, params.threads);
+			code = serve(options, daemon, store, volume, params.threads);
 			r = xtsfs_volume_close(volume);
 			if (r < 0) {
 				xtsfs_error("closing '%s': %s; run xtsfsctl fsck", options->source, xtsfs_strerror(r));
@@ -233,7 +194,7 @@ static int run(const struct xtsfs_options *options, struct process *process)
 
 int main(int argc, char **argv)
 {
-	struct process process = {.daemon = {.report_fd = -1, .null_fd = -1}, .argc = argc, .argv = argv};
+	struct xtsfs_daemon daemon = {.report_fd = -1, .argc = argc, .argv = argv};
 	struct xtsfs_options options;
 	char problem[4400];
 	int r, code, parsed;
@@ -263,13 +224,13 @@ int main(int argc, char **argv)
 	} else {
 		xtsfs_log_set_level(options.log_level);
 		xtsfs_secret_allow_swap(options.allow_swap);
-		r = options.foreground ? 0 : xtsfs_daemon_begin(&process.daemon);
+		r = options.foreground ? 0 : xtsfs_daemon_begin(&daemon);
 		if (r == 0)
-			r = start_helper(&options, &process);
+			r = xtsfs_daemon_start_helper(&daemon, &options);
 		if (r < 0)
 			xtsfs_error("cannot fork: %s", xtsfs_strerror(r));
-		code = r < 0 ? XTSFS_EXIT_OTHER : run(&options, &process);
-		xtsfs_helper_end(process.helper);
+		code = r < 0 ? XTSFS_EXIT_OTHER : run(&options, &daemon);
+		xtsfs_helper_end(daemon.helper);
 	}
 	if (options.mount_helper)
 		code = (int)xtsfs_exit_code_mount((enum xtsfs_exit)code);

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "fuse/sandbox.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -63,21 +64,34 @@ int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon)
 	_exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1);
 }
 
-int xtsfs_daemon_detach(struct xtsfs_daemon *daemon)
+int xtsfs_daemon_start_helper(struct xtsfs_daemon *daemon, const struct xtsfs_options *options)
 {
-	if (daemon->report_fd < 0)
-		return 0;
-	daemon->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (daemon->null_fd < 0 || setsid() < 0 || chdir("/") < 0)
-		return -errno;
-	return 0;
+	struct xtsfs_helper_params params = {
+		.mountpoint = options->mountpoint,
+		.pidfile = options->pidfile,
+		.background = daemon->report_fd >= 0,
+		.argc = daemon->argc,
+		.argv = daemon->argv,
+	};
+
+	return options->no_sandbox ? 0 : xtsfs_helper_start(&params, &daemon->helper);
 }
 
-int xtsfs_daemon_ready(struct xtsfs_daemon *daemon)
+int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing)
 {
-	xtsfs_auto_fd null = xtsfs_take_fd(&daemon->null_fd);
+	bool background = daemon->report_fd >= 0;
+	xtsfs_auto_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (daemon->report_fd < 0)
+	if (background && (null < 0 || setsid() < 0 || chdir("/") < 0))
+		return -errno;
+	if (daemon->helper) {
+		if (background)
+			xtsfs_log_connect_syslog();
+		(void)xtsfs_sandbox_enter(backing, options->read_only);
+	} else {
+		xtsfs_notice("sandbox: none, as asked for by nosandbox");
+	}
+	if (!background)
 		return 0;
 	xtsfs_log_to_syslog();
 	for (int fd = 0; fd <= 2; fd++)

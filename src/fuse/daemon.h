@@ -9,11 +9,14 @@
 #ifndef XTSFS_FUSE_DAEMON_H
 #define XTSFS_FUSE_DAEMON_H
 
-#include "base/errors.h"
+#include "fuse/helper.h"
+#include "fuse/options.h"
 
 struct xtsfs_daemon {
-	int report_fd; /* the waiting parent's pipe; -1 in the foreground */
-	int null_fd;   /* from xtsfs_daemon_detach() to xtsfs_daemon_ready(), else -1 */
+	int report_fd;		     /* the waiting parent's pipe; -1 in the foreground */
+	struct xtsfs_helper *helper; /* NULL with nosandbox */
+	int argc;		     /* main()'s */
+	char **argv;
 };
 
 /**
@@ -24,10 +27,14 @@ xtsfs_must_check int xtsfs_daemon_descriptors(int keep);
 /** Fork; the parent waits in here and exits with what the child reports. Returns in the child. -errno if there can be
  * none. */
 xtsfs_must_check int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon);
-/** The child leaves the terminal: a sandbox would forbid it. */
-xtsfs_must_check int xtsfs_daemon_detach(struct xtsfs_daemon *daemon);
-/** The child is ready: standard descriptors become /dev/null, the log goes to syslog, the parent exits with 0. */
-xtsfs_must_check int xtsfs_daemon_ready(struct xtsfs_daemon *daemon);
+/** Before keys are read: the helper, unless there is to be no sandbox. 0 or -errno. xtsfs_helper_end() ends it. */
+xtsfs_must_check int xtsfs_daemon_start_helper(struct xtsfs_daemon *daemon, const struct xtsfs_options *options);
+/**
+ * Everything is there, in one thread: leave the terminal, enter the sandbox around @backing, the volume's directory,
+ * and only then, in the background, turn the standard descriptors into /dev/null, log to syslog and let the parent exit
+ * with 0.
+ */
+xtsfs_must_check int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing);
 /** Write the process id; @path absolute. */
 xtsfs_must_check int xtsfs_daemon_pidfile(const char *path);
 

@@ -224,41 +224,14 @@ static int other_capabilities(void)
 {
 	return result(syscall(SYS_capset, NULL, NULL));
 }
-static int keyring(void)
-{
-	return result(syscall(SYS_keyctl, 0, -3, 0));
-}
-static int bpf(void)
-{
-	return result(syscall(SYS_bpf, 0, NULL, 0));
-}
-static int perf(void)
-{
-	return result(syscall(SYS_perf_event_open, NULL, 0, 0, -1, 0UL));
-}
-static int user_faults(void)
-{
-	return result(syscall(SYS_userfaultfd, ~0U));
-}
-static int uring(void)
-{
-	return result(syscall(SYS_io_uring_setup, 0U, NULL));
-}
 static int memory_file(void)
 {
 	return result_fd((int)syscall(SYS_memfd_create, "x", 0U));
 }
-static int kexec(void)
+static long raw_number; /* of the attempt that is made */
+static int raw(void)
 {
-	return result(syscall(SYS_kexec_load, 0UL, 0UL, NULL, ~0UL));
-}
-static int load_module(void)
-{
-	return result(syscall(SYS_init_module, NULL, 0UL, ""));
-}
-static int by_handle(void)
-{
-	return result(syscall(SYS_open_by_handle_at, -1, NULL, 0));
+	return result(syscall(raw_number, -1L, -1L, -1L, -1L, -1L, -1L));
 }
 static int terminal_input(void)
 {
@@ -301,6 +274,7 @@ static const struct attempt {
 	int (*attempt)(void);
 	int want_inside, want_read_only, want_outside; /* errno */
 	unsigned needs;
+	long number;
 } attempts[] = {
 #define FILES(name, want_inside, want_read_only)                                 \
 	{                                                                        \
@@ -309,6 +283,10 @@ static const struct attempt {
 #define CALLS(name, want_outside)                                              \
 	{                                                                      \
 #name, name, ENOSYS, ENOSYS, want_outside, XTSFS_SANDBOX_CALLS \
+	}
+#define RAW(call)                                                                \
+	{                                                                        \
+#call, raw, ENOSYS, ENOSYS, ANY, XTSFS_SANDBOX_CALLS, SYS_##call \
 	}
 	FILES(read_passwd, EACCES, EACCES),
 	FILES(read_root, EACCES, EACCES),
@@ -348,15 +326,15 @@ static const struct attempt {
 	CALLS(new_user_namespace, ANY),
 	CALLS(other_uid, 0),
 	CALLS(other_capabilities, EFAULT),
-	CALLS(keyring, ANY),
-	CALLS(bpf, ANY),
-	CALLS(perf, ANY),
-	CALLS(user_faults, ANY),
-	CALLS(uring, ANY),
+	RAW(keyctl),
+	RAW(bpf),
+	RAW(perf_event_open),
+	RAW(userfaultfd),
+	RAW(io_uring_setup),
 	CALLS(memory_file, 0),
-	CALLS(kexec, ANY),
-	CALLS(load_module, ANY),
-	CALLS(by_handle, ANY),
+	RAW(kexec_load),
+	RAW(init_module),
+	RAW(open_by_handle_at),
 	CALLS(terminal_input, EBADF),
 	CALLS(executable_memory, 0),
 	CALLS(make_executable, 0),
@@ -382,6 +360,7 @@ static int try_in(enum place place, const struct attempt *attempt)
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
+	raw_number = attempt->number;
 	if (pid == 0) {
 		void *answer;
 		pthread_t thread;
