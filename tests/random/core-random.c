@@ -38,7 +38,7 @@ static struct options {
 static unsigned long points, unreadable; /* of --crash and --power */
 
 /* The fault that goes with an operation follows from its seed, so that a shorter sequence has the same ones. */
-static int faulty_op(struct run *run, const struct op *op)
+static int faulty_op(struct run *run, struct history *files, const struct op *op)
 {
 	const struct xtsfs_fault fault = {
 		.kinds = op->seed % 3 ? XTSFS_FAULT_CHANGES : XTSFS_FAULT_ANY,
@@ -48,13 +48,35 @@ static int faulty_op(struct run *run, const struct op *op)
 		.forever = op->seed % 7 == 0,
 	};
 
-	return fault_fits(op) ? fault_op(run, op, &fault, NULL) : run_op(run, op);
+	const struct history swap = files[op->file];
+	unsigned other = (op->file + 1) % MODEL_FILES;
+	int r;
+
+	for (unsigned file = 0; run->core.waiting_bytes && file < MODEL_FILES; file++) {
+		const struct op sync = {.kind = OP_FSYNC, .file = file};
+
+		if (files[file].count > HISTORY_MAX / 2 && run_op(run, &sync) == 0)
+			history_clear(&files[file]);
+		history_add(&files[file], run->files[file].data, run->files[file].bytes);
+	}
+	r = fault_fits(op) ? fault_op(run, op, &fault, run->core.waiting_bytes ? files : NULL) : run_op(run, op);
+	if (op->kind == OP_EXCHANGE && run->error == 0) {
+		files[op->file] = files[other];
+		files[other] = swap;
+	}
+	return r;
 }
 
-static int any_op(struct run *run, struct crash *crash, struct power *power, const struct op *op)
+static void begin_faults(struct run *run, uint64_t seed)
+{
+	run->core.waiting_bytes = seed % 2 ? 1U << 20 : 0;
+	run_make_faulty(run);
+}
+
+static int any_op(struct run *run, struct crash *crash, struct power *power, struct history *files, const struct op *op)
 {
 	if (options.faults)
-		return faulty_op(run, op);
+		return faulty_op(run, files, op);
 	if (options.power && power->run)
 		return power_fits(op) ? power_op(power, op) : 0;
 	return options.crash && crash->run ? crash_op(crash, op) : run_op(run, op);
@@ -63,6 +85,7 @@ static int any_op(struct run *run, struct crash *crash, struct power *power, con
 /* One of the logged operations after the other. The index of the one that fails, @count for the end, -1 for none. */
 static long replay(const struct op *ops, size_t count, uint64_t seed, enum xtsfs_integrity integrity, char ret_why[256])
 {
+	struct history files[MODEL_FILES] = {0}; /* of --faults */
 	struct crash crash = {0};
 	struct power power = {0};
 	struct run run;
@@ -70,19 +93,21 @@ static long replay(const struct op *ops, size_t count, uint64_t seed, enum xtsfs
 
 	run_begin(&run, integrity, options.content_keys, NULL);
 	if (options.faults)
-		run_make_faulty(&run);
+		begin_faults(&run, seed);
 	else if (options.power)
 		power_begin(&power, &run, seed);
 	else
 		crash_begin(&crash, &run);
 	power.cuts *= 20; /* the choices are others, now that the calls are */
 	for (size_t i = 0; i < count && failed < 0; i++)
-		if (any_op(&run, &crash, &power, &ops[i]) < 0)
+		if (any_op(&run, &crash, &power, files, &ops[i]) < 0)
 			failed = (long)i;
 	if (crash.run)
 		crash_end(&crash);
 	if (power.run)
 		power_end(&power);
+	for (unsigned file = 0; file < MODEL_FILES; file++)
+		history_clear(&files[file]);
 	if (failed < 0 && run_end(&run) < 0)
 		failed = (long)count;
 	memcpy(ret_why, run.why, sizeof(run.why));
@@ -153,6 +178,7 @@ static int one_run(uint64_t seed, enum xtsfs_integrity integrity)
 	struct op *ops = calloc(options.ops, sizeof(*ops));
 	char directory[256] = "", why[256];
 	uint64_t rng = seed * 0x9e3779b97f4a7c15ULL + 1;
+	struct history files[MODEL_FILES] = {0}; /* of --faults */
 	struct crash crash = {0};
 	struct power power = {0};
 	size_t count = 0;
@@ -173,12 +199,12 @@ static int one_run(uint64_t seed, enum xtsfs_integrity integrity)
 	if (options.power && !directory[0])
 		power_begin(&power, &run, rng);
 	if (options.faults && !directory[0])
-		run_make_faulty(&run);
+		begin_faults(&run, seed);
 	while (r == 0 && count < options.ops) {
 		ops[count] = op_random(&rng, &run,
 				       options.kills && !options.crash && !options.power && !options.faults &&
 					       !directory[0]);
-		r = any_op(&run, &crash, &power, &ops[count++]);
+		r = any_op(&run, &crash, &power, files, &ops[count++]);
 		r = r < 0 ? r : 0;
 	}
 	if (crash.run) {
@@ -190,6 +216,8 @@ static int one_run(uint64_t seed, enum xtsfs_integrity integrity)
 		unreadable += power.unreadable;
 		power_end(&power);
 	}
+	for (unsigned file = 0; file < MODEL_FILES; file++)
+		history_clear(&files[file]);
 	if (r == 0)
 		r = run_end(&run);
 	if (r == 0 && options.reference && decode(directory, &run.core) < 0) {
