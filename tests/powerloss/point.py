@@ -68,7 +68,7 @@ class Bench:
         except rig.Failed as e:
             return [Finding('volume', '/', f'cannot be mounted: {e}')], 1
         try:
-            checker = Checker(model, point.count, root)
+            checker = Checker(model, point.count, root, self.subject.rounds)
             findings = checker.run()
         finally:
             self.subject.stop()
