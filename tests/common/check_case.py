@@ -12,6 +12,7 @@ directory through which the shell side (common/preamble) and this side talk:
   cleanup               commands still to be run, one a line
   daemons               PID START-TIME of each daemon
   expect-log            extended regular expressions, one a line
+  expect-exit           exit statuses other than 0 of daemons, one a line
 """
 import difflib
 import os
@@ -185,13 +186,18 @@ class Run:
 
     def judge_crashes(self):
         daemons, before = {pid for pid, _ in self.daemons()}, len(self.reasons)
+        expected = _read(self.file('expect-exit')).split()
         for pid, (name, status) in sorted(self.died.items()):
             if pid == self.session:
                 continue
             if os.WIFSIGNALED(status) and os.WTERMSIG(status) in CRASHES:
                 self.reasons.append(f'{name} (pid {pid}) died of {signal.Signals(os.WTERMSIG(status)).name}')
             elif pid in daemons and os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
+                if str(os.WEXITSTATUS(status)) in expected:
+                    expected.remove(str(os.WEXITSTATUS(status)))
+                    continue
                 self.reasons.append(f'daemon {name} (pid {pid}) exited with status {os.WEXITSTATUS(status)}')
+        self.reasons += [f'no daemon exited with status {status}' for status in expected]
         if len(self.reasons) > before:
             self.show_stderr()
         for name in sorted(os.listdir(self.work)):
