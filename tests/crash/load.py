@@ -40,10 +40,10 @@ def _check(result):
 
 
 class Load:
-    """Works in the directory `name` below `mount`. lie: syncs are noted and not made."""
+    """Works in the directory `name` below `mount`. lie: syncs are noted and not made. seeks: asks for holes, too."""
 
-    def __init__(self, mount, name, seed, lie=False):
-        self.mount, self.name, self.lie = mount, name, lie
+    def __init__(self, mount, name, seed, lie=False, seeks=False):
+        self.mount, self.name, self.lie, self.seeks = mount, name, lie, seeks
         self.rng = random.Random(seed)
         self.model = Model()
         self.clock = self.calls = 0
@@ -345,7 +345,7 @@ class Load:
             new = old[:at].ljust(at, b'\0') + bytes(size) + old[at + size:]
         self.change(path, new, lambda fd: _check(LIBC.fallocate(fd, mode, ctypes.c_long(at), ctypes.c_long(size))))
 
-    def op_seek(self):
+    def seek(self):
         path = self.pick('file')
         if not path or not self.content(path):
             return
@@ -412,7 +412,7 @@ class Load:
 
     def work(self, progress, rest):
         """Until the daemon is gone. progress: shared, counts operations. rest: after so many it only waits."""
-        operations = [getattr(self, name) for name in sorted(dir(self)) if name.startswith('op_')]
+        operations = [getattr(self, name) for name in sorted(dir(self)) if name.startswith('op_')] + [self.seek] * self.seeks
         done = 0
         try:
             self.call(os.chdir, os.path.join(self.mount, self.name))
@@ -451,9 +451,9 @@ class Load:
         return findings, checker.promises
 
 
-def process(connection, mount, name, seed, lie, progress, rest):
+def process(connection, mount, name, seed, options, progress, rest):
     """What a worker does: works until the daemon is gone, then answers "leave", "check" and "end"."""
-    load = Load(mount, name, seed, lie)
+    load = Load(mount, name, seed, options.lie, options.seeks)
     try:
         load.work(progress, rest)
         connection.send(('died', load.died, load.calls, load.wrong))
