@@ -359,7 +359,7 @@ static int do_names(struct run *run, const struct op *op)
 static int remount(struct run *run)
 {
 	const struct xtsfs_volume_params params = {
-		.engine = &xtsfs_engine_user, .threads = 2, .fds = 64, .waiting_bytes = run->core.waiting_bytes};
+		.engine = run->core.engine, .threads = 2, .fds = 64, .waiting_bytes = run->core.waiting_bytes};
 	int r;
 
 	for (unsigned file = 0; file < MODEL_FILES; file++)

@@ -14,7 +14,7 @@ const enum xtsfs_integrity core_integrities[3] = {XTSFS_INTEGRITY_AES_GMAC, XTSF
 
 void core_init(struct core *core, enum xtsfs_integrity integrity, unsigned content_keys)
 {
-	*core = (struct core){0};
+	*core = (struct core){.engine = &xtsfs_engine_user};
 	assert(xtsfs_conf_new(integrity, content_keys, &core->conf) == 0);
 	assert(xtsfs_secret_new(XTSFS_VOLUME_KEY_BYTES, &core->key) == 0);
 	assert(xtsfs_secret_new(XTSFS_KEYFILE_MIN_BYTES, &core->keyfile) == 0);
@@ -53,7 +53,7 @@ int core_try_open(struct core *core, const struct xtsfs_volume_params *params)
 void core_open(struct core *core)
 {
 	const struct xtsfs_volume_params params = {
-		.engine = &xtsfs_engine_user, .threads = 2, .fds = 64, .waiting_bytes = core->waiting_bytes};
+		.engine = core->engine, .threads = 2, .fds = 64, .waiting_bytes = core->waiting_bytes};
 	int r = core_try_open(core, &params);
 
 	if (r < 0)

@@ -20,8 +20,9 @@ struct core {
 	struct xtsfs_conf *conf;
 	struct xtsfs_secret *key, *keyfile;
 	struct xtsfs_volume *volume;
-	size_t waiting_bytes; /* of volumes that core_open() opens */
-	char problem[256];    /* of the last opening */
+	size_t waiting_bytes;		   /* of volumes that core_open() opens */
+	const struct xtsfs_engine *engine; /* theirs; the user engine unless it is changed */
+	char problem[256];		   /* of the last opening */
 };
 
 extern const enum xtsfs_integrity core_integrities[3];
