@@ -25,7 +25,7 @@ static bool is_interesting(const struct stored *stored, size_t block)
 {
 	size_t blocks = (stored->bytes + CORE_B - 1) / CORE_B;
 
-	return block < 5 || block + 3 > blocks;
+	return block < 5 || block % GROUP_BLOCKS == 0 || block + 3 > blocks;
 }
 
 static bool is_meta(const struct specimen *specimen, size_t block)
@@ -46,43 +46,58 @@ static size_t block_bytes(const struct stored *stored, size_t block)
 	return left < CORE_B ? left : CORE_B;
 }
 
-/* A copy of any block over any other; what is longer is cut to what is there. */
-static void copy_blocks(struct specimen *specimen, const struct stored *stored)
+static bool is_inline(const struct stored *stored)
 {
-	unsigned turn = 0;
+	return stored->bytes <= CORE_B;
+}
 
-	for (unsigned a = 0; a < FILES; a++)
-		for (unsigned b = 0; b < FILES; b++)
-			for (size_t from = 0; from * CORE_B < stored[a].bytes; from++)
-				for (size_t to = 0; to * CORE_B < stored[b].bytes; to++) {
-					size_t room = block_bytes(&stored[b], to),
-					       bytes = block_bytes(&stored[a], from);
-					struct xtsfs_store *store;
+/* A block over another; what is longer is cut to what is there. */
+static void copy_block(struct specimen *specimen, const struct stored *a, size_t from, const struct stored *b,
+		       size_t to)
+{
+	size_t room = block_bytes(b, to), bytes = block_bytes(a, from);
+	struct xtsfs_store *store = mutation_begin(specimen, CURRENT);
 
-					if ((a == b && from == to) || !is_interesting(&stored[a], from) ||
-					    !is_interesting(&stored[b], to) || (!options.full && turn++ % 23))
-						continue;
-					store = mutation_begin(specimen, CURRENT);
-					backing_write(store, stored[b].file->backing, stored[a].data + from * CORE_B,
-						      bytes < room ? bytes : room, to * CORE_B);
-					mutation_end(specimen, CURRENT,
-						     copy_of(specimen, to, "block over a sector",
-							     "block over a meta block", "block over a header"),
-						     store, "block %zu of %s over %zu of %s", from, names[a], to,
-						     names[b]);
-					if (bytes != room || (a == b ? from > to : a > b))
-						continue;
-					store = mutation_begin(specimen, CURRENT);
-					backing_write(store, stored[b].file->backing, stored[a].data + from * CORE_B,
-						      room, to * CORE_B);
-					backing_write(store, stored[a].file->backing, stored[b].data + to * CORE_B,
-						      room, from * CORE_B);
-					mutation_end(specimen, CURRENT,
-						     from && to && !is_meta(specimen, from) && !is_meta(specimen, to)
-							     ? "sectors exchanged"
-							     : "blocks exchanged",
-						     store, "block %zu of %s, %zu of %s", from, names[a], to, names[b]);
-				}
+	backing_write(store, b->file->backing, a->data + from * CORE_B, bytes < room ? bytes : room, to * CORE_B);
+	mutation_end(specimen, CURRENT,
+		     is_inline(a) && is_inline(b) ? "file over another file"
+						  : copy_of(specimen, to, "block over a sector",
+							    "block over a meta block", "block over a header"),
+		     store, "block %zu of %s over %zu of %s", from, a->file->path, to, b->file->path);
+}
+
+static void exchange_blocks(struct specimen *specimen, const struct stored *a, size_t from, const struct stored *b,
+			    size_t to)
+{
+	size_t bytes = block_bytes(b, to);
+	struct xtsfs_store *store = mutation_begin(specimen, CURRENT);
+	const char *attack = "blocks exchanged";
+
+	if (is_inline(a) && is_inline(b))
+		attack = "file over another file";
+	else if (!is_meta(specimen, from) && !is_meta(specimen, to))
+		attack = "sectors exchanged";
+	backing_write(store, b->file->backing, a->data + from * CORE_B, bytes, to * CORE_B);
+	backing_write(store, a->file->backing, b->data + to * CORE_B, bytes, from * CORE_B);
+	mutation_end(specimen, CURRENT, attack, store, "block %zu of %s, %zu of %s", from, a->file->path, to,
+		     b->file->path);
+}
+
+/* Every block, and every other. */
+static void two_blocks(struct specimen *specimen, const struct stored *a, const struct stored *b)
+{
+	static unsigned turn;
+
+	for (size_t from = 0; from * CORE_B < a->bytes; from++)
+		for (size_t to = 0; to * CORE_B < b->bytes; to++) {
+			if ((a == b && from == to) || !is_interesting(a, from) || !is_interesting(b, to))
+				continue;
+			if (!options.full && turn++ % 13 && !(is_inline(a) && is_inline(b)))
+				continue;
+			copy_block(specimen, a, from, b, to);
+			if (block_bytes(b, to) == block_bytes(a, from) && (a == b ? from < to : a < b))
+				exchange_blocks(specimen, a, from, b, to);
+		}
 }
 
 /* The header of one before the tags of another, whole or in parts. */
@@ -142,10 +157,11 @@ static void put_back(struct specimen *specimen, const struct stored *stored)
 				continue;
 			store = mutation_begin(specimen, CURRENT);
 			backing_write(store, backing, stored[a].old + block * CORE_B, bytes, block * CORE_B);
-			mutation_end(
-				specimen, CURRENT,
-				copy_of(specimen, block, "sector put back", "meta block put back", "header put back"),
-				store, "block %zu of %s", block, names[a]);
+			mutation_end(specimen, CURRENT,
+				     is_inline(&stored[a]) ? "file put back"
+							   : copy_of(specimen, block, "sector put back",
+								     "meta block put back", "header put back"),
+				     store, "block %zu of %s", block, names[a]);
 			if (!is_meta(specimen, block) || block == 0)
 				continue;
 			store = mutation_begin(specimen, CURRENT);
@@ -194,7 +210,9 @@ void attack_blocks(struct specimen *specimen)
 		stored[i].data = backing_read(specimen->store[CURRENT], stored[i].file->backing, &stored[i].bytes);
 		stored[i].old = backing_read(specimen->store[OLDEST], stored[i].file->backing, &stored[i].old_bytes);
 	}
-	copy_blocks(specimen, stored);
+	for (unsigned a = 0; a < FILES; a++)
+		for (unsigned b = 0; b < FILES; b++)
+			two_blocks(specimen, &stored[a], &stored[b]);
 	splice_headers(specimen, stored);
 	zero_blocks(specimen, stored);
 	put_back(specimen, stored);
