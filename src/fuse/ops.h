@@ -28,7 +28,10 @@ static inline double xtsfs_attr_timeout_s(const struct stat *st)
 	return S_ISDIR(st->st_mode) || st->st_nlink > 1 ? XTSFS_SHARED_TIMEOUT_S : XTSFS_TIMEOUT_S;
 }
 
-extern const struct fuse_lowlevel_ops xtsfs_fuse_ops;
+/* session.c */
+void xtsfs_op_init(void *userdata, struct fuse_conn_info *conn);
+
+extern const struct fuse_lowlevel_ops xtsfs_fuse_ops; /* ops-table.c */
 
 struct xtsfs_helper;
 struct xtsfs_seeker;

@@ -115,6 +115,9 @@ static int set_value(struct xtsfs_options *options, const char *name, const char
 	} else if (strcmp(name, "threads") == 0) {
 		r = xtsfs_parse_u64(value, 1, 256, &number);
 		options->threads = r == 0 ? (unsigned)number : 0;
+	} else if (strcmp(name, "watchdog") == 0) {
+		r = xtsfs_parse_u64(value, 0, 86400, &number);
+		options->watchdog_s = r == 0 ? (unsigned)number : 0;
 	} else {
 		return 1;
 	}
@@ -295,7 +298,8 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 	int r;
 
 	ret_problem[0] = '\0';
-	*options = (struct xtsfs_options){.passphrase = XTSFS_SOURCE_NONE, .slot = -1, .log_level = XTSFS_LOG_NOTICE};
+	*options = (struct xtsfs_options){
+		.passphrase = XTSFS_SOURCE_NONE, .slot = -1, .watchdog_s = 60, .log_level = XTSFS_LOG_NOTICE};
 	program = program ? program + 1 : argc > 0 ? argv[0] : "";
 	options->mount_helper = starts(program, "mount.");
 	r = parse_arguments(argc, argv, options, positional, ret_problem, problem_bytes);

@@ -30,6 +30,7 @@
 	X("nonempty", NULL, "accepted; a mount point may hold files, which are covered while mounted")               \
 	X("allow_swap", NULL, "go on where memory for keys cannot be locked")                                        \
 	X("log_level", "LEVEL", "error, warning, notice (the default), info or debug")                               \
+	X("watchdog", "SECONDS", "warn of requests that take longer; 0: never (default: 60)")                        \
 	X("log_names", NULL, "messages about damaged files may name them in plain")                                  \
 	X("nosandbox", NULL, "leave out the limits that the daemon puts on itself before it serves")                 \
 	X("pidfile", "FILE", "write the daemon's process id to FILE once the mount is usable")                       \
@@ -44,6 +45,7 @@ struct xtsfs_options {
 	int slot; /* -1: any */
 	enum xtsfs_engine_choice engine;
 	unsigned threads; /* 0: default */
+	unsigned watchdog_s;
 	bool read_only, salvage, allow_other, allow_swap, log_names, no_sandbox, fuse_debug;
 	bool no_atime; /* noatime is among mount_flags */
 	enum xtsfs_log_level log_level;

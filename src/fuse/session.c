@@ -17,6 +17,7 @@
 #include "fuse/flusher.h"
 #include "fuse/ops.h"
 #include "fuse/seek.h"
+#include "fuse/watch.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -29,6 +30,7 @@
 struct xtsfs_session {
 	struct fuse_session *se;
 	struct xtsfs_mount mount;
+	unsigned watchdog_s;
 	bool read_only, mounted, signals;
 };
 
@@ -52,7 +54,7 @@ static void do_without(struct fuse_conn_info *conn, unsigned flag)
 #endif
 }
 
-static void op_init(void *userdata, struct fuse_conn_info *conn)
+void xtsfs_op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	static const unsigned wanted[] = {FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_POSIX_ACL,	       FUSE_CAP_DONT_MASK,
 					  FUSE_CAP_READDIRPLUS,	    FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS,
@@ -79,44 +81,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	mount->has_cache = conn->want & FUSE_CAP_WRITEBACK_CACHE;
 	mount->writes_once = conn->proto_major > 7 || (conn->proto_major == 7 && conn->proto_minor >= 44);
 }
-
-const struct fuse_lowlevel_ops xtsfs_fuse_ops = {
-	.init = op_init,
-	.lookup = xtsfs_op_lookup,
-	.forget = xtsfs_op_forget,
-	.forget_multi = xtsfs_op_forget_multi,
-	.getattr = xtsfs_op_getattr,
-	.setattr = xtsfs_op_setattr,
-	.readlink = xtsfs_op_readlink,
-	.mknod = xtsfs_op_mknod,
-	.mkdir = xtsfs_op_mkdir,
-	.unlink = xtsfs_op_unlink,
-	.rmdir = xtsfs_op_rmdir,
-	.symlink = xtsfs_op_symlink,
-	.rename = xtsfs_op_rename,
-	.link = xtsfs_op_link,
-	.create = xtsfs_op_create,
-	.open = xtsfs_op_open,
-	.read = xtsfs_op_read,
-	.write = xtsfs_op_write,
-	.release = xtsfs_op_release,
-	.fsync = xtsfs_op_fsync,
-	.opendir = xtsfs_op_opendir,
-	.readdir = xtsfs_op_readdir,
-	.readdirplus = xtsfs_op_readdirplus,
-	.releasedir = xtsfs_op_releasedir,
-	.fsyncdir = xtsfs_op_fsyncdir,
-	.statfs = xtsfs_op_statfs,
-	.setxattr = xtsfs_op_setxattr,
-	.getxattr = xtsfs_op_getxattr,
-	.listxattr = xtsfs_op_listxattr,
-	.removexattr = xtsfs_op_removexattr,
-	.fallocate = xtsfs_op_fallocate,
-	.lseek = xtsfs_op_lseek,
-#if XTSFS_HAVE_FUSE_TMPFILE
-	.tmpfile = xtsfs_op_tmpfile,
-#endif
-};
 
 /* "-o" and one option, with commas and backslashes of its value escaped as libfuse wants it. */
 static int add_option(struct fuse_args *args, const char *name, const char *value)
@@ -167,6 +131,7 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 	if (r == 0) {
 		session->mount.volume = volume;
 		session->mount.helper = helper;
+		session->watchdog_s = options->watchdog_s;
 		session->read_only = options->read_only || options->salvage;
 		session->se = fuse_session_new(&args, &xtsfs_fuse_ops, sizeof(xtsfs_fuse_ops), &session->mount);
 		r = session->se ? 0 : -EIO;
@@ -193,6 +158,7 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	struct xtsfs_watchdog *watchdog = NULL;
 	struct xtsfs_flusher *flusher = NULL;
 	int r;
 
@@ -205,10 +171,14 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	fuse_loop_cfg_set_clone_fd(config, 0);
 	fuse_loop_cfg_set_max_threads(config, threads);
 	fuse_loop_cfg_set_idle_threads(config, threads);
+	r = xtsfs_watchdog_start(session->watchdog_s, &watchdog);
+	if (r < 0)
+		xtsfs_warning("no watchdog: %s, going on", xtsfs_strerror(r));
 	r = session->read_only ? 0 : xtsfs_flusher_start(session->mount.volume, &flusher);
 	if (r == 0)
 		r = fuse_session_loop_mt(session->se, config);
 	xtsfs_flusher_stop(flusher);
+	xtsfs_watchdog_stop(watchdog);
 	fuse_loop_cfg_destroy(config);
 	xtsfs_seeker_end(session->mount.seeker);
 	session->mount.seeker = NULL;
