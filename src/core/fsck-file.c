@@ -161,6 +161,15 @@ static bool id_is_proven(struct xtsfs_fsck_file *file)
 	return false;
 }
 
+/* Spec 9.1: with integrity none the rest of block 0 is zeros. Reading refuses such a file, too. */
+static bool has_more_than_header(const struct xtsfs_fsck_file *file)
+{
+	const struct xtsfs_disk_block *block = &file->state.block0;
+
+	return !xtsfs_has_tags(&file->io) && !(file->state.header.flags & XTSFS_FILE_INLINE) &&
+	       (!xtsfs_is_zero(block->entry, sizeof(block->entry)) || xtsfs_growing_get(block).from);
+}
+
 /* Read and judge block 0. true if the file has a header to go on with. */
 static bool take_header(struct xtsfs_fsck_file *file)
 {
@@ -195,6 +204,11 @@ static bool take_header(struct xtsfs_fsck_file *file)
 	}
 	state->has_block0 = true;
 	if (xtsfs_equal_secret(tag, state->block0.file.tag, sizeof(tag))) {
+		if (parsed == 0 && has_more_than_header(file)) {
+			lose_file(file, "header-bad",
+				  "there is something behind its header, which a volume without tags does not have");
+			return false;
+		}
 		if (parsed == 0)
 			return true;
 		xtsfs_fsck_report(fsck, &file->place, XTSFS_FSCK_ERROR, "header-unknown", XTSFS_FSCK_LEFT, 0,
