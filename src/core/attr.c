@@ -39,10 +39,12 @@ static struct xtsfs_file *file_in_use(struct xtsfs_volume *volume, struct xtsfs_
 	return file;
 }
 
-/* May the stored length of a file mean something else? @file: its state, if it is in use. */
+/* May the stored length of a file mean something else? With salvage an inline file may be read whose length was
+ * changed.
+ * @file: its state, if it is in use. */
 static bool is_suspect(struct xtsfs_volume *volume, const struct xtsfs_file *file)
 {
-	return volume->unclean || xtsfs_is_unsettled(volume) ||
+	return volume->unclean || volume->salvage || xtsfs_is_unsettled(volume) ||
 	       (file && __atomic_load_n(&file->unsure, __ATOMIC_RELAXED));
 }
 
