@@ -202,7 +202,7 @@ class Bench:
             broken.append(Finding('fsck', '/', f'exit {status}'))
         for item in told:
             path = '/' + item['path'].lstrip('/')
-            if item['severity'] == 'error' and not any(path == u or u == '/' for u in unreadable):
+            if item['severity'] == 'error' and not any(path == u or u == '/' or path.startswith(u + '/') for u in unreadable):
                 broken.append(Finding('fsck', path, f'{item["code"]}: {item["detail"]}'))
         reported = sum(any('/' + i['path'].lstrip('/') == '/' + u.path.lstrip('/') for i in told) for u in unsynced)
         if status & 4:
