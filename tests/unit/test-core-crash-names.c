@@ -459,7 +459,8 @@ static void test_every_step(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		for (unsigned op = 0; op < ARRAY_COUNT(ops); op++)
 			play(op, core_integrities[i]);
-	print_message("%zu scripts, %u stops, %u of a repair\n", ARRAY_COUNT(ops), points, repair_stops);
+	print_message("%zu scripts, %u states looked at, %u of them after a killed repair\n", ARRAY_COUNT(ops), points,
+		      repair_stops);
 }
 
 /* Each call fails in turn: the tree is as before or as it was to be, and what the caller is told agrees with it. */

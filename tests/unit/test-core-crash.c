@@ -160,7 +160,8 @@ static void test_second_crash(void **state)
 static int count_points(void **state)
 {
 	(void)state;
-	print_message("%zu scripts, %lu stops, %lu of a repair\n", script_count, points, repair_stops);
+	print_message("%zu scripts, %lu states looked at, %lu of them after a killed repair\n", script_count, points,
+		      repair_stops);
 	return 0;
 }
 

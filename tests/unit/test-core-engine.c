@@ -108,7 +108,7 @@ static int step(void *data, struct run *run, size_t number, const struct op *op)
 	if (r == 0 || !playing->fired)
 		return r;
 	if (!playing->may_fail)
-		return -1; /* one death must not be seen */
+		return -1;						    /* one death must not be seen */
 	if (run->error <= 0 && run->error != -EIO && run->error != -EMFILE) /* or a part was written */
 		return snprintf(run->why, sizeof(run->why), "the error is %d", run->error), -1;
 	for (unsigned file = 0; file < MODEL_FILES; file++)
@@ -126,7 +126,7 @@ static bool play(const struct script *script, enum xtsfs_integrity integrity, si
 	memset(&dying, 0, sizeof(dying));
 	run_begin(&run, integrity, 1, NULL);
 	run.core.engine = &dying_engine;
-	run_make_faulty(&run); /* the model then takes what an operation that fails was to do */
+	run_make_faulty(&run);			  /* the model then takes what an operation that fails was to do */
 	run.may_fail_to_close = playing.may_fail; /* with what could not be settled */
 	dying.nth = nth;
 	dying.runs = runs;
