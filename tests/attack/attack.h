@@ -107,7 +107,6 @@ extern struct options options;
 /** Note a mutation of a kind and what it brought about. Prints and remembers one that must not be. */
 void count_mutation(const struct specimen *specimen, const char *attack, unsigned outcome, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-bool attack_wanted(const char *attack);
 
 /* ---- mutating ---- */
 /** Where a backing path leads: a handle of its directory, to be closed with place_put(), and its last component. */
@@ -132,6 +131,7 @@ void mutation_end(struct specimen *specimen, enum state state, const char *attac
 
 /* ---- the attacks ---- */
 void attack_bits(struct specimen *specimen);	      /* bits.c */
+void attack_bits_checked(struct specimen *specimen);  /* bits.c */
 void attack_bits_of_names(struct specimen *specimen); /* bits-names.c */
 void attack_blocks(struct specimen *specimen);	      /* blocks.c */
 void attack_lengths(struct specimen *specimen);	      /* blocks.c */

@@ -27,6 +27,7 @@ const struct attack attacks[] = {
 	{"bit of a sector", REFUSED, REFUSED, GARBLED, GARBLED},
 	{"bit of a hole", REFUSED, REFUSED, GARBLED, GARBLED},
 	{"bit of filler", SAME, SAME, SAME, SAME},
+	{"bit, judged by fsck too", BAD, BAD, BAD | GARBLED, GARBLED},
 	{"bit after a crash", BAD | ZEROS | OLDER | LENGTH, BAD, BAD | ZEROS | OLDER | LENGTH | GARBLED, BAD | GARBLED},
 	{"bit of a name", HIDDEN, HIDDEN, HIDDEN, HIDDEN},
 	{"bit of a .name file", UNLISTED, UNLISTED, UNLISTED, UNLISTED},
@@ -115,11 +116,6 @@ static unsigned index_of(const char *name)
 			return i;
 	fprintf(out, "there is no attack '%s'\n", name);
 	exit(2);
-}
-
-bool attack_wanted(const char *attack)
-{
-	return !options.only || strstr(attack, options.only);
 }
 
 static const char *const outcome_names[OUTCOMES] = {"same",    "refused", "partly", "hidden", "unlisted",
@@ -236,9 +232,13 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(struct specimen *);
 	} runs[] = {
-		{"bits", attack_bits},	     {"bits of names", attack_bits_of_names},
-		{"blocks", attack_blocks},   {"lengths", attack_lengths},
-		{"entries", attack_entries}, {"conf", attack_conf},
+		{"bits", attack_bits},
+		{"bits and fsck", attack_bits_checked},
+		{"bits of names", attack_bits_of_names},
+		{"blocks", attack_blocks},
+		{"lengths", attack_lengths},
+		{"entries", attack_entries},
+		{"conf", attack_conf},
 		{"writes", attack_writes},
 	};
 	int only_mode, null, keep;
@@ -271,6 +271,8 @@ int main(int argc, char **argv)
 			total += counts[at].mutations;
 		specimen_free(&specimen);
 	}
+	if (total == 0)
+		failures++;
 	fprintf(out, "\n%lu mutations, %lu failures, %.1f s\n", total, failures, now() - start);
 	return failures ? 1 : 0;
 }

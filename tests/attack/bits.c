@@ -162,32 +162,39 @@ static void flip_file(struct specimen *specimen, const char *path)
 	xtsfs_store_free(store);
 }
 
-/* The same after a crash, where more is good (format 9.8), through the judge; and fsck looks at some. */
-static void flip_after_crash(struct specimen *specimen, const struct object *file)
+/* Some bits through the judge of the whole volume, fsck and a repair. */
+static void flip_and_check(struct specimen *specimen, enum state state, const char *attack, const struct object *file)
 {
+	uint64_t stride = options.full ? 1009 : 20011;
 	size_t bytes;
-	uint64_t stride = (options.full ? 1009 : 20011);
 	uint8_t *stored;
 
 	if (!S_ISREG(file->st.st_mode))
 		return;
-	stored = backing_read(specimen->store[CRASHED], file->backing, &bytes);
+	stored = backing_read(specimen->store[state], file->backing, &bytes);
 	for (uint64_t bit = 0; bit < bytes * 8ULL; bit += bytes < 3 * CORE_B ? stride / 16 : stride) {
-		struct xtsfs_store *store = mutation_begin(specimen, CRASHED);
+		struct xtsfs_store *store = mutation_begin(specimen, state);
 		uint8_t byte = stored[bit / 8] ^ (uint8_t)(1U << bit % 8);
 
 		backing_write(store, file->backing, &byte, 1, bit / 8);
-		mutation_end(specimen, CRASHED, "bit after a crash", store, "%.40s, bit %llu", file->path,
-			     (unsigned long long)bit);
+		mutation_end(specimen, state, attack, store, "%.40s, bit %llu", file->path, (unsigned long long)bit);
 	}
 	free(stored);
+}
+
+/* After a crash more is good (format 9.8). */
+void attack_bits_checked(struct specimen *specimen)
+{
+	for (unsigned i = 0; i < specimen->truth[CURRENT]->count; i++)
+		flip_and_check(specimen, CURRENT, "bit, judged by fsck too", &specimen->truth[CURRENT]->object[i]);
+	for (unsigned i = 0; i < specimen->truth[CRASHED]->count; i++)
+		flip_and_check(specimen, CRASHED, "bit after a crash", &specimen->truth[CRASHED]->object[i]);
 }
 
 void attack_bits(struct specimen *specimen)
 {
 	static const char *const small[] = {"empty", "inline", "inline-3", "one", "tail", "d1/linked", "d2/linked"};
 	static const char *const large[] = {"long-tail", "several", "sparse", "groups"};
-	const struct snapshot *crashed = specimen->truth[CRASHED];
 	unsigned stride = options.stride;
 
 	for (unsigned i = 0; i < sizeof(small) / sizeof(small[0]); i++) {
@@ -197,6 +204,4 @@ void attack_bits(struct specimen *specimen)
 	options.stride = stride;
 	for (unsigned i = 0; i < sizeof(large) / sizeof(large[0]); i++)
 		flip_file(specimen, large[i]);
-	for (unsigned i = 0; i < crashed->count; i++)
-		flip_after_crash(specimen, &crashed->object[i]);
 }
