@@ -283,8 +283,10 @@ static int force(struct xtsfs_fsck_file *file, struct group *group)
 	bool zero = file->fsck->options.damage == XTSFS_FSCK_DAMAGE_ZERO;
 	bool sparse = file->state.header.flags & XTSFS_FILE_SPARSE;
 
-	if (group->meta_bad)
+	if (group->meta_bad) {
 		memset(group->scratch->meta.entry, 0, sizeof(group->scratch->meta.entry));
+		xtsfs_growing_set(&group->scratch->meta, NULL); /* one that is not allowed would make it bad again */
+	}
 	for (unsigned i = 0; i < group->count; i++) {
 		struct xtsfs_disk_entry *entry = &group->scratch->meta.entry[i];
 		uint32_t bytes = bytes_of(file, group, i), padded = xtsfs_pad16(bytes);
