@@ -145,7 +145,8 @@ void fuzz_fsck_and_again(struct fuzz_volume *volume, enum fuzz_fsck mode, struct
 		return;
 	r = fuzz_fsck(volume, FUZZ_FSCK_CHECK, &again);
 	FUZZ_CHECK(r == 0, "checking after a repair gave %d", r);
-	FUZZ_CHECK(ret_totals->left > 0 || mode == FUZZ_FSCK_CHECK || again.problems == 0,
+	/* Of a file with several names that is moved away, one name is: the next run finds the others. */
+	FUZZ_CHECK(ret_totals->left > 0 || ret_totals->hard_links > 0 || again.problems == 0,
 		   "%llu problems after a repair of %llu that left nothing", (unsigned long long)again.problems,
 		   (unsigned long long)ret_totals->repaired);
 }
