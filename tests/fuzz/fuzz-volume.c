@@ -3,8 +3,9 @@
  * A volume as a whole: a program of file operations, mixed with kills, remounts, fsck, and an attacker's changes of the
  * ciphertext, against a model (model.h) of what may be seen.
  *
- * Input: a byte for the mode, then operations, each a byte and its arguments, to the end. A claim that does not hold, a
- * crash, a hang or a report of a sanitizer is a finding. At the end fsck runs in all its modes.
+ * Input: a byte for the mode (integrity, waiting sectors, an empty volume, the last fsck), then operations, each a byte
+ * and its arguments, to the end. A claim that does not hold, a crash, a hang or a report of a sanitizer is a finding.
+ * At the end fsck runs in all its modes.
  */
 #include "attack.h"
 #include "model.h"
@@ -600,6 +601,38 @@ static void one_operation(struct run *run)
 	}
 }
 
+static void prepare_file(struct run *run, unsigned name, uint64_t offset, uint64_t bytes)
+{
+	struct core *core = &run->volume.core;
+	int object = model_new(&run->model, false);
+	uint8_t *data = malloc(bytes);
+
+	model_pattern(++run->seed, offset, data, bytes);
+	FUZZ_CHECK(core_try_create(core, model_names[name]) == 0 &&
+			   core_try_write(core, model_names[name], data, bytes, offset) == (ssize_t)bytes,
+		   "making %s", model_names[name]);
+	model_apply_write(&run->model, object, run->seed, offset, bytes);
+	run->model.at[name] = object;
+	free(data);
+}
+
+/* Something to work on: files in sectors, inline, sparse, in a directory, and a symlink. */
+static void prepare(struct run *run)
+{
+	char target[XTSFS_SYMLINK_MAX + 1];
+
+	prepare_file(run, 0, 0, 9000);
+	prepare_file(run, 1, 0, 700);
+	prepare_file(run, 2, 124 * CORE_B + 100, 3000);
+	FUZZ_CHECK(core_try_mkdir(&run->volume.core, "d") == 0, "making the directory");
+	run->model.has_dir = true;
+	prepare_file(run, 3, 0, 4096 + 4090);
+	model_target(1, target);
+	FUZZ_CHECK(core_try_symlink(&run->volume.core, target, model_names[4]) == 0, "making the symlink");
+	run->model.at[4] = model_new(&run->model, true);
+	run->model.objects[run->model.at[4]].target = 1;
+}
+
 static void finish(struct run *run, uint8_t mode)
 {
 	enum fuzz_fsck last = (enum fuzz_fsck)(1 + mode / 64 % 3);
@@ -631,6 +664,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	for (unsigned i = 0; i < MODEL_NAMES; i++)
 		run.model.at[i] = -1;
 	opened = open_volume(&run);
+	if (opened && !(mode & 8))
+		prepare(&run);
 	for (unsigned i = 0; opened && run.input.left && i < OPERATIONS; i++) {
 		one_operation(&run);
 		if (!run.volume.core.volume) {

@@ -137,13 +137,13 @@ static bool sector_is_mix_of(const struct model *model, const struct model_objec
  * Sectors of groups after the first may read as a hole, where their meta block is zero, too. A length is what CLEAN
  * says.
  */
-static bool is_edit_of(const struct model_object *of, const struct model_seen *seen)
+static bool is_edit_of(const struct model_object *of, const struct model_seen *seen, bool with_tags)
 {
 	static const uint8_t zeros[CORE_B];
 
 	if (seen->bytes != of->bytes)
 		return false;
-	for (uint64_t at = 0; at < seen->bytes; at += CORE_B) {
+	for (uint64_t at = 0; with_tags && at < seen->bytes; at += CORE_B) {
 		size_t bytes = seen->bytes - at < CORE_B ? (size_t)(seen->bytes - at) : CORE_B;
 
 		if (seen->failed[at / CORE_B] || memcmp(seen->data + at, of->data + at, bytes) == 0)
@@ -186,13 +186,14 @@ void model_check(const struct model *model, int object, const struct model_seen 
 		check_exact(&model->objects[object], seen);
 		return;
 	}
-	if (!model->with_tags || model->level == MODEL_LOST)
+	if (model->level == MODEL_LOST || (model->level == MODEL_MIXED && !model->with_tags))
 		return;
 	for (unsigned i = 0; i < model->object_count && !fits; i++) {
 		const struct model_object *of = &model->objects[i];
 
 		if (!of->is_link)
-			fits = model->level == MODEL_EDITED ? is_edit_of(of, seen) : is_mix_of(model, of, seen);
+			fits = model->level == MODEL_EDITED ? is_edit_of(of, seen, model->with_tags)
+							    : is_mix_of(model, of, seen);
 	}
 	for (uint64_t at = 0; !fits && at < seen->bytes; at += CORE_B)
 		fprintf(stderr, "sector %llu: %s %02x %02x %02x %02x\n", (unsigned long long)(at / CORE_B),
