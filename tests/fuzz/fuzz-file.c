@@ -186,7 +186,8 @@ static struct xtsfs_node *lookup(struct fuzz_volume *volume, struct stat *ret_st
 	int r;
 	struct xtsfs_node *node = core_node(&volume->core, NAME, ret_stat, &r);
 
-	FUZZ_CHECK(r == 0 || r == -ENOENT || r == -EIO || r == -XTSFS_EDAMAGED, "looking it up gave %d", r);
+	FUZZ_CHECK(r == 0 || r == -ENOENT || r == -EIO || r == -XTSFS_EDAMAGED || r == -XTSFS_EFEATURE,
+		   "looking it up gave %d", r);
 	return node;
 }
 
@@ -204,7 +205,7 @@ static unsigned read_all(struct fuzz_volume *volume, struct xtsfs_node *node)
 		ssize_t n = xtsfs_read(volume->core.volume, node, data, sizeof(data), (uint64_t)at);
 
 		FUZZ_CHECK(n < 0 || (size_t)n == want, "%zd bytes of %zu at %lld", n, want, (long long)at);
-		FUZZ_CHECK(n >= 0 || n == -EIO || n == -XTSFS_EDAMAGED, "reading gave %zd", n);
+		FUZZ_CHECK(n >= 0 || n == -EIO || n == -XTSFS_EDAMAGED || n == -XTSFS_EFEATURE, "reading gave %zd", n);
 		bad += n < 0;
 	}
 	return bad;

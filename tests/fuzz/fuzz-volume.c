@@ -197,6 +197,8 @@ static void close_volume(struct run *run)
 		return;
 	r = core_try_close(&run->volume.core);
 	WANT(run, r, 0);
+	if (r < 0) /* the marker stays */
+		model_raise(&run->model, MODEL_MIXED);
 }
 
 /* False: it cannot be opened any more. */
@@ -218,7 +220,8 @@ static void op_kill(struct run *run)
 	xtsfs_store_free(run->volume.store);
 	run->volume.store = run->volume.core.store = clone;
 	run->unclean = true;
-	if (run->volume.core.waiting_bytes) /* what waited is gone */
+	/* What waited is gone; and a marker excuses lengths that were changed before. */
+	if (run->volume.core.waiting_bytes || !exact(run))
 		model_raise(&run->model, MODEL_MIXED);
 }
 
