@@ -14,6 +14,7 @@
 #include "core/fsck-file.h"
 
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,13 @@ static void lose_file(struct xtsfs_fsck_file *file, const char *code, const char
 		action = done;
 	}
 	xtsfs_fsck_report(fsck, &file->place, XTSFS_FSCK_ERROR, code, outcome, r, action, "%s", detail);
+	/* They were taken for names of something that was looked at, if they have been met; they may be outside, too.
+	 */
+	if (outcome == XTSFS_FSCK_REPAIRED && file->st.st_nlink > 1)
+		xtsfs_fsck_report(fsck, &file->place, XTSFS_FSCK_ERROR, code, XTSFS_FSCK_LEFT, 0,
+				  "run it again for those that are in the volume",
+				  "%ju other hard links to it exist, here or elsewhere",
+				  (uintmax_t)file->st.st_nlink - 1);
 }
 
 /* After a crash: the length is there, and nothing else (spec 9.8). It reads as empty, and now is. */
