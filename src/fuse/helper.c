@@ -12,6 +12,7 @@
 #include "fuse/ops.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static int unmount(const char *mountpoint)
 	pid = fork();
 	if (pid == 0) {
 		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
+		(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 		execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", mountpoint, (char *)NULL);
 		_exit(127);
 	}
@@ -96,7 +97,7 @@ _Noreturn static void serve(const struct xtsfs_helper_params *params, int fd)
 	sigset_t all;
 
 	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
+	(void)pthread_sigmask(SIG_SETMASK, &all, NULL);
 	keep_only(fd, params->background);
 	rename_process(params->argc, params->argv);
 	if (params->background)
