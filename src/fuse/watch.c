@@ -11,9 +11,9 @@
 #include "fuse/watch.h"
 
 #include "base/log.h"
+#include "fuse/ticker.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -37,10 +37,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 struct xtsfs_watchdog {
 	unsigned limit_s;
-	pthread_t thread;
-	pthread_mutex_t mutex;
-	pthread_cond_t cond;
-	bool stop;
+	struct xtsfs_ticker *ticker;
 };
 
 static long long now_ms(void)
@@ -108,39 +105,18 @@ static void look_at(struct place *place, long long now, unsigned limit_s)
 	place->next_ms = now + (now - since_ms);
 }
 
-static bool wait_tick(struct xtsfs_watchdog *watchdog)
-{
-	struct timespec until;
-	bool go_on;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += watchdog->limit_s > 4 ? watchdog->limit_s / 4 : 1;
-	pthread_mutex_lock(&watchdog->mutex);
-	while (!watchdog->stop && pthread_cond_timedwait(&watchdog->cond, &watchdog->mutex, &until) == 0)
-		;
-	go_on = !watchdog->stop;
-	pthread_mutex_unlock(&watchdog->mutex);
-	return go_on;
-}
-
-static void *run(void *data)
+static void look(void *data)
 {
 	struct xtsfs_watchdog *watchdog = data;
+	long long now = now_ms();
 
-	while (wait_tick(watchdog)) {
-		long long now = now_ms();
-
-		for (size_t i = 0; i < PLACES; i++)
-			look_at(&places[i], now, watchdog->limit_s);
-	}
-	return NULL;
+	for (size_t i = 0; i < PLACES; i++)
+		look_at(&places[i], now, watchdog->limit_s);
 }
 
 int xtsfs_watchdog_start(unsigned limit_s, struct xtsfs_watchdog **ret_watchdog)
 {
 	struct xtsfs_watchdog *watchdog;
-	pthread_condattr_t attr;
-	sigset_t all, before;
 	int r;
 
 	*ret_watchdog = NULL;
@@ -150,35 +126,19 @@ int xtsfs_watchdog_start(unsigned limit_s, struct xtsfs_watchdog **ret_watchdog)
 	if (!watchdog)
 		return -ENOMEM;
 	watchdog->limit_s = limit_s;
-	pthread_mutex_init(&watchdog->mutex, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&watchdog->cond, &attr);
-	pthread_condattr_destroy(&attr);
-	sigfillset(&all); /* signals are for the main thread, which waits for them */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = -pthread_create(&watchdog->thread, NULL, run, watchdog);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r == 0) {
-		*ret_watchdog = watchdog;
-		return 0;
+	r = xtsfs_ticker_start(limit_s > 4 ? limit_s / 4 : 1, look, watchdog, &watchdog->ticker);
+	if (r < 0) {
+		free(watchdog);
+		return r;
 	}
-	pthread_cond_destroy(&watchdog->cond);
-	pthread_mutex_destroy(&watchdog->mutex);
-	free(watchdog);
-	return r;
+	*ret_watchdog = watchdog;
+	return 0;
 }
 
 void xtsfs_watchdog_stop(struct xtsfs_watchdog *watchdog)
 {
 	if (!watchdog)
 		return;
-	pthread_mutex_lock(&watchdog->mutex);
-	watchdog->stop = true;
-	pthread_cond_signal(&watchdog->cond);
-	pthread_mutex_unlock(&watchdog->mutex);
-	pthread_join(watchdog->thread, NULL);
-	pthread_cond_destroy(&watchdog->cond);
-	pthread_mutex_destroy(&watchdog->mutex);
+	xtsfs_ticker_stop(watchdog->ticker);
 	free(watchdog);
 }
