@@ -90,7 +90,7 @@ enum who { ROOT, OWNER, MEMBER, SUPP, OTHER, WHO_COUNT };
 #define UID_OTHER 10004
 #define GID_OTHER 20004
 /* A block in a child process as somebody else (ROOT: another process, nothing else changed). */
-#define AS_(who, in)	 for (bool in = as_begin(who); in; as_end())
+#define AS_(who, in)	 for (bool in = as_begin(who); in; in = false, as_end())
 #define AS__(who, line)	 AS_(who, in_child_##line)
 #define AS___(who, line) AS__(who, line)
 #define AS(who)		 AS___(who, __LINE__)
