@@ -59,6 +59,7 @@ uint8_t *backing_read(struct xtsfs_store *store, const char *backing, size_t *re
 	data = malloc((size_t)st.st_size + 1);
 	assert(data && xtsfs_store_pread(store, handle, data, (size_t)st.st_size, 0) == (ssize_t)st.st_size);
 	store->ops->close(store, handle);
+	data[st.st_size] = 0; /* for those that are text */
 	*ret_bytes = (size_t)st.st_size;
 	return data;
 }

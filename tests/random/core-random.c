@@ -48,7 +48,6 @@ static int faulty_op(struct run *run, struct history *files, const struct op *op
 		.forever = op->seed % 7 == 0,
 	};
 
-	const struct history swap = files[op->file];
 	unsigned other = (op->file + 1) % MODEL_FILES;
 	int r;
 
@@ -61,6 +60,8 @@ static int faulty_op(struct run *run, struct history *files, const struct op *op
 	}
 	r = fault_fits(op) ? fault_op(run, op, &fault, run->core.waiting_bytes ? files : NULL) : run_op(run, op);
 	if (op->kind == OP_EXCHANGE && run->error == 0) {
+		const struct history swap = files[op->file];
+
 		files[op->file] = files[other];
 		files[other] = swap;
 	}

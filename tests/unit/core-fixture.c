@@ -117,10 +117,11 @@ static struct xtsfs_node *parent_of(struct core *core, const char *path, const c
 	return core_node(core, dir, NULL, ret_error);
 }
 
-static int made(struct core *core, struct xtsfs_node *dir, int r, struct xtsfs_node *node)
+/* @node: as it is after what gave @r. */
+static int made(struct core *core, struct xtsfs_node *dir, int r, struct xtsfs_node *const *node)
 {
 	if (r == 0)
-		core_forget(core, node);
+		core_forget(core, *node);
 	core_forget(core, dir);
 	return r;
 }
@@ -133,7 +134,7 @@ int core_try_create(struct core *core, const char *path)
 	int r;
 
 	dir = parent_of(core, path, &name, &r);
-	return r < 0 ? r : made(core, dir, xtsfs_create(core->volume, dir, name, 0644, true, NULL, &node, &st), node);
+	return r < 0 ? r : made(core, dir, xtsfs_create(core->volume, dir, name, 0644, true, NULL, &node, &st), &node);
 }
 
 int core_try_mkdir(struct core *core, const char *path)
@@ -144,7 +145,7 @@ int core_try_mkdir(struct core *core, const char *path)
 	int r;
 
 	dir = parent_of(core, path, &name, &r);
-	return r < 0 ? r : made(core, dir, xtsfs_mkdir(core->volume, dir, name, 0755, NULL, &node, &st), node);
+	return r < 0 ? r : made(core, dir, xtsfs_mkdir(core->volume, dir, name, 0755, NULL, &node, &st), &node);
 }
 
 int core_try_symlink(struct core *core, const char *target, const char *path)
@@ -155,7 +156,7 @@ int core_try_symlink(struct core *core, const char *target, const char *path)
 	int r;
 
 	dir = parent_of(core, path, &name, &r);
-	return r < 0 ? r : made(core, dir, xtsfs_symlink(core->volume, target, dir, name, NULL, &node, &st), node);
+	return r < 0 ? r : made(core, dir, xtsfs_symlink(core->volume, target, dir, name, NULL, &node, &st), &node);
 }
 
 int core_try_link(struct core *core, const char *from, const char *to)

@@ -16,8 +16,8 @@
 
 static struct core core;
 static struct xtsfs_store *inner, *base;
-static struct xtsfs_node *node;
-static uint8_t version[4][BYTES + 3000]; /* the oldest first */
+static struct xtsfs_node *node, *others[OTHERS]; /* referenced, so that descriptors of theirs stay */
+static uint8_t version[4][BYTES + 3000];	 /* the oldest first */
 static size_t size[4];
 static unsigned versions;
 
@@ -57,6 +57,10 @@ static void begin(enum xtsfs_integrity integrity, size_t waiting_bytes)
 	assert_int_equal(core_try_fsync(&core, "f"), 0);
 	assert_int_equal(xtsfs_memory_clone(inner, &base), 0);
 	xtsfs_memory_record(inner);
+	for (unsigned i = 0; i < OTHERS; i++) {
+		others[i] = core_node(&core, (const char[2]){(char)('0' + i)}, NULL, &error);
+		assert_non_null(others[i]);
+	}
 	node = core_node(&core, "f", NULL, &error);
 	assert_non_null(node);
 	assert_int_equal(xtsfs_open(core.volume, node, true), 0);
@@ -68,6 +72,8 @@ static void end(void)
 
 	xtsfs_release(core.volume, node, true);
 	core_forget(&core, node);
+	for (unsigned i = 0; i < OTHERS; i++)
+		core_forget(&core, others[i]);
 	core_close(&core);
 	core_fini(&core);
 	xtsfs_store_free(faulty);
