@@ -152,7 +152,6 @@ static void give_up(struct xtsfs_volume *volume, struct xtsfs_file *file, int er
 {
 	xtsfs_auto_free char *path = xtsfs_node_describe(volume, file->node);
 
-	xtsfs_file_set_changed(file, false);
 	__atomic_store_n(&volume->unsettled, error, __ATOMIC_RELAXED);
 	xtsfs_error("%s: cannot settle the file after its last use: %s; %s, and xtsfsctl fsck can settle it",
 		    path ? path : "a file", xtsfs_strerror(error),
@@ -198,6 +197,8 @@ void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file)
 			pthread_mutex_unlock(&volume->file_mutex);
 			return;
 		}
+		/* Before anybody can come: what he changes must not be forgotten with it. */
+		xtsfs_file_set_changed(file, false);
 		pthread_mutex_unlock(&volume->file_mutex);
 		give_up(volume, file, r);
 		pthread_mutex_lock(&volume->file_mutex);
