@@ -146,10 +146,11 @@ int xtsfs_tmpfile(struct xtsfs_volume *volume, struct xtsfs_node *dir, mode_t mo
 	/* The descriptor is all there is of it. */
 	r = xtsfs_fd_adopt(volume, node, handle, XTSFS_ACCESS_WRITE, &fd);
 	if (r == 0) {
-		xtsfs_fd_keep(volume, node);
+		r = xtsfs_fd_keep(volume, node);
 		xtsfs_fd_put(volume, fd);
-		r = xtsfs_node_stat(volume, node, &st, ret_stat);
 	}
+	if (r == 0)
+		r = xtsfs_node_stat(volume, node, &st, ret_stat);
 	if (r < 0) {
 		xtsfs_node_unref(volume, node, 1);
 		return r;

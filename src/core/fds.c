@@ -5,7 +5,7 @@
  *
  * A descriptor is opened through a link of the node, from the parent's descriptor, and believed only if (dev, ino) and
  * type are the node's: somebody may have changed the backing directory. A node that has lost its last name keeps its
- * descriptor (keep_fd).
+ * descriptor (fd_keeps).
  *
  * A read-only descriptor that is not enough is replaced by a writable one; the old one lives as long as its users
  * ("orphan").
@@ -64,7 +64,7 @@ static struct xtsfs_fd *lease_locked(struct xtsfs_volume *volume, struct xtsfs_n
 
 	if (!fd || fd->access < access)
 		return NULL;
-	if (fd->users++ == 0 && !node->keep_fd)
+	if (fd->users++ == 0 && !node->fd_keeps)
 		lru_remove(volume, fd);
 	return fd;
 }
@@ -93,7 +93,7 @@ int xtsfs_fd_adopt(struct xtsfs_volume *volume, struct xtsfs_node *node, int han
 			if (old->users) {
 				old->orphan = true;
 				old = NULL;
-			} else if (!node->keep_fd) {
+			} else if (!node->fd_keeps) {
 				lru_remove(volume, old);
 			}
 		}
@@ -235,7 +235,7 @@ void xtsfs_fd_put(struct xtsfs_volume *volume, struct xtsfs_fd *fd)
 	if (--fd->users == 0) {
 		if (fd->orphan) {
 			closing = fd;
-		} else if (!fd->node->keep_fd) {
+		} else if (!fd->node->fd_keeps) {
 			lru_add(volume, fd);
 			closing = evict_locked(volume, volume->fd_max);
 		}
@@ -244,28 +244,39 @@ void xtsfs_fd_put(struct xtsfs_volume *volume, struct xtsfs_fd *fd)
 	close_fd(volume, closing);
 }
 
-void xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node)
+int xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node)
 {
 	struct xtsfs_fd *fd;
+	int r = -EINVAL;
 
 	/* One that is good for whatever may come: there is no opening it again. */
-	if ((!S_ISREG(node->type) || (xtsfs_fd_get(volume, node, XTSFS_ACCESS_WRITE, &fd) < 0 &&
-				      xtsfs_fd_get(volume, node, XTSFS_ACCESS_READ, &fd) < 0)) &&
-	    xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &fd) < 0)
-		return; /* the object can then not be reached after its last name is gone: ESTALE */
+	if (S_ISREG(node->type)) {
+		r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_WRITE, &fd);
+		if (r < 0)
+			r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_READ, &fd);
+	}
+	if (r < 0)
+		r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &fd);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&volume->fd_mutex);
-	node->keep_fd = true;
+	node->fd_keeps++;
 	pthread_mutex_unlock(&volume->fd_mutex);
 	xtsfs_fd_put(volume, fd);
+	return 0;
 }
 
 void xtsfs_fd_unkeep(struct xtsfs_volume *volume, struct xtsfs_node *node)
 {
+	struct xtsfs_fd *evicted = NULL;
+
 	pthread_mutex_lock(&volume->fd_mutex);
-	if (node->keep_fd && node->fd && node->fd->users == 0)
+	if (node->fd_keeps && --node->fd_keeps == 0 && node->fd && node->fd->users == 0) {
 		lru_add(volume, node->fd);
-	node->keep_fd = false;
+		evicted = evict_locked(volume, volume->fd_max);
+	}
 	pthread_mutex_unlock(&volume->fd_mutex);
+	close_fd(volume, evicted);
 }
 
 void xtsfs_fd_forget(struct xtsfs_volume *volume, struct xtsfs_node *node)
@@ -276,7 +287,7 @@ void xtsfs_fd_forget(struct xtsfs_volume *volume, struct xtsfs_node *node)
 	fd = node->fd;
 	node->fd = NULL;
 	if (fd) {
-		if (!node->keep_fd && !fd->users)
+		if (!node->fd_keeps && !fd->users)
 			lru_remove(volume, fd);
 		volume->fd_count--;
 	}

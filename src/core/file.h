@@ -70,6 +70,11 @@ void xtsfs_io_end(struct xtsfs_io *io);
 xtsfs_must_check int xtsfs_io_lock(struct xtsfs_io *io, bool exclusive);
 xtsfs_must_check int xtsfs_file_attach(struct xtsfs_volume *volume, struct xtsfs_node *node,
 				       struct xtsfs_file **ret_file);
+/** Is it open, or waits to be settled? */
+static inline bool xtsfs_file_in_use(const struct xtsfs_node *node)
+{
+	return S_ISREG(node->type) && __atomic_load_n(&node->file, __ATOMIC_RELAXED) != NULL;
+}
 /** The last one finalises. If that fails the file is kept, for xtsfs_commit_old() to try again; both are logged. */
 void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file);
 /** Try again with the files that are kept. */

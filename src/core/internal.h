@@ -49,7 +49,8 @@ struct xtsfs_node {
 	uint64_t refs;		      /* table_mutex: the kernel's lookups, children's links, running operations */
 	struct xtsfs_link *links;     /* table_mutex: the names known; the first is the one in use */
 	struct xtsfs_fd *fd;	      /* fd_mutex */
-	bool keep_fd;		      /* fd_mutex: no name is left, the descriptor is all there is */
+	bool gone;		      /* table_mutex: removed, and its inode may be another file's */
+	unsigned fd_keeps;	      /* fd_mutex: no name is left, or will be: the descriptor is all there is */
 	union {
 		struct xtsfs_file *file;       /* file_mutex; regular files in use */
 		uint8_t dirid[XTSFS_ID_BYTES]; /* directories, once has_dirid (release order) */
@@ -109,6 +110,8 @@ void xtsfs_node_unref(struct xtsfs_volume *volume, struct xtsfs_node *node, uint
 /** Forget one name, or move it. Nothing happens if the node does not have it. */
 void xtsfs_node_remove_link(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_node *parent,
 			    const char *backing_name);
+/** The object is no more, nor is a descriptor held: a new one with its inode number is not to meet this node. */
+void xtsfs_node_set_gone(struct xtsfs_volume *volume, struct xtsfs_node *node);
 int xtsfs_node_add_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_node *parent,
 			const char *backing_name);
 /** Is a name of the node known besides this one? */
@@ -145,9 +148,9 @@ void xtsfs_fd_put(struct xtsfs_volume *volume, struct xtsfs_fd *fd);
 /** Give the node a descriptor that is open already, leased; takes @handle in every case. */
 xtsfs_must_check int xtsfs_fd_adopt(struct xtsfs_volume *volume, struct xtsfs_node *node, int handle,
 				    enum xtsfs_access access, struct xtsfs_fd **ret_fd);
-/** Before the last name goes: hold a descriptor until the node is freed, as long as one can be had. */
-void xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node);
-/** An object that had none got a name; the caller has a lease of its descriptor. */
+/** Before the last name goes: hold a descriptor until the node is freed, or as often as this was done undone. */
+xtsfs_must_check int xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node);
+/** The name did not go, or an object that had none got one. */
 void xtsfs_fd_unkeep(struct xtsfs_volume *volume, struct xtsfs_node *node);
 /** The node is being freed. */
 void xtsfs_fd_forget(struct xtsfs_volume *volume, struct xtsfs_node *node);

@@ -27,7 +27,8 @@ static struct xtsfs_node *find_locked(struct xtsfs_volume *volume, const struct 
 	if (!volume->table_slots)
 		return NULL;
 	for (node = volume->table[slot_of(volume, st->st_dev, st->st_ino)]; node; node = node->hash_next)
-		if (node->ino == st->st_ino && node->dev == st->st_dev && node->type == (st->st_mode & S_IFMT))
+		if (node->ino == st->st_ino && node->dev == st->st_dev && node->type == (st->st_mode & S_IFMT) &&
+		    !node->gone)
 			return node;
 	return NULL;
 }
@@ -231,6 +232,12 @@ void xtsfs_node_remove_link(struct xtsfs_volume *volume, struct xtsfs_node *node
 		xtsfs_node_unref(volume, link->parent, 1);
 		free(link);
 	}
+}
+
+void xtsfs_node_set_gone(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	xtsfs_guard_mutex(&volume->table_mutex);
+	node->gone = true;
 }
 
 int xtsfs_node_add_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_node *parent,

@@ -10,6 +10,7 @@
  */
 #include "core/internal.h"
 
+#include "core/file.h"
 #include "core/fs.h"
 
 #include <dirent.h>
@@ -28,6 +29,7 @@ struct end {
 	struct xtsfs_node *node; /* of the entry, if it is known */
 	struct stat st;		 /* of the entry */
 	int found;		 /* 0, or the error of stat */
+	bool kept, lost;	 /* the node got a descriptor to keep; it should have, and there was none */
 };
 
 static int end_begin(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name, struct end *ret)
@@ -55,6 +57,8 @@ static void end_look(struct xtsfs_volume *volume, struct end *end)
 
 static void end_done(struct xtsfs_volume *volume, struct end *end)
 {
+	if (end->kept) /* and not removed */
+		xtsfs_fd_unkeep(volume, end->node);
 	if (end->node)
 		xtsfs_node_unref(volume, end->node, 1);
 	if (end->fd)
@@ -62,23 +66,33 @@ static void end_done(struct xtsfs_volume *volume, struct end *end)
 }
 
 /* The last name, or the last that is known, is about to go: whoever still uses the node keeps a descriptor, and of a
- * directory its id, which goes with it: it can still be opened and listed. */
-static void end_keep(struct xtsfs_volume *volume, struct end *end)
+ * directory its id, which goes with it: it can still be opened and listed. An error: the name must stay. */
+static int end_keep(struct xtsfs_volume *volume, struct end *end)
 {
 	uint8_t dirid[XTSFS_ID_BYTES];
+	int r;
 
 	if (end->node && S_ISDIR(end->st.st_mode) && xtsfs_dirid_get(volume, end->node, dirid) < 0)
 		xtsfs_debug("the id of a directory that is being removed cannot be read");
-	if (end->node && (end->st.st_nlink <= 1 || S_ISDIR(end->st.st_mode) ||
-			  !xtsfs_node_has_other_link(volume, end->node, end->dir, end->backing.entry)))
-		xtsfs_fd_keep(volume, end->node);
+	if (!end->node || (end->st.st_nlink > 1 && !S_ISDIR(end->st.st_mode) &&
+			   xtsfs_node_has_other_link(volume, end->node, end->dir, end->backing.entry)))
+		return 0;
+	r = xtsfs_fd_keep(volume, end->node);
+	end->kept = r == 0;
+	end->lost = r < 0 && (end->st.st_nlink <= 1 || S_ISDIR(end->st.st_mode));
+	/* Whoever has the file open would lose it; whoever has not could not tell. */
+	return r == -ESTALE || r == -ENOENT || !xtsfs_file_in_use(end->node) ? 0 : r;
 }
 
 /* The entry has gone from its name. */
 static void end_removed(struct xtsfs_volume *volume, struct end *end)
 {
-	if (end->node)
-		xtsfs_node_remove_link(volume, end->node, end->dir, end->backing.entry);
+	if (!end->node)
+		return;
+	xtsfs_node_remove_link(volume, end->node, end->dir, end->backing.entry);
+	if (end->lost)
+		xtsfs_node_set_gone(volume, end->node);
+	end->kept = false;
 }
 
 int xtsfs_unlink(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name)
@@ -91,11 +105,12 @@ int xtsfs_unlink(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 		xtsfs_guard_mutex(xtsfs_dir_mutex(volume, dir));
 		end_look(volume, &end);
 		r = end.found;
+		if (r == 0)
+			r = end_keep(volume, &end);
 		if (r == 0) {
 			/* With other names it must not be looked for under this one. */
 			bool shared = end.st.st_nlink > 1;
 
-			end_keep(volume, &end);
 			if (shared)
 				pthread_rwlock_wrlock(&volume->names_lock);
 			r = store->ops->unlink(store, end.fd->handle, end.backing.entry, 0);
@@ -212,10 +227,10 @@ int xtsfs_rmdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 		/* Nothing may be made in it from here on. */
 		xtsfs_dirs_lock(volume, dir, victim);
 		r = scan(store, end.fd->handle, end.backing.entry, false, 0);
-		if (r == 0) {
-			end_keep(volume, &end);
+		if (r == 0)
+			r = end_keep(volume, &end);
+		if (r == 0)
 			r = xtsfs_store_rename_new(store, end.fd->handle, end.backing.entry, tmp);
-		}
 		if (r == 0) {
 			end_removed(volume, &end);
 			remove_tmp_directory(store, end.fd->handle, tmp);
@@ -296,13 +311,12 @@ static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct e
 	if (target && !(flags & RENAME_EXCHANGE) && from->st.st_ino == to->st.st_ino &&
 	    from->st.st_dev == to->st.st_dev)
 		return 0; /* two names of one file: nothing happens (POSIX) */
-	if (!target) {
+	if (!target)
 		r = xtsfs_names_place(volume, to->fd->handle, &to->backing);
-		if (r < 0)
-			return r;
-	}
-	if (target && !(flags & RENAME_EXCHANGE))
-		end_keep(volume, to);
+	else
+		r = flags & RENAME_EXCHANGE ? 0 : end_keep(volume, to);
+	if (r < 0)
+		return r;
 	/* Nobody may look for an object between its move and that of its links. */
 	pthread_rwlock_wrlock(&volume->names_lock);
 	if (target && !(flags & RENAME_EXCHANGE) && S_ISDIR(from->st.st_mode) && S_ISDIR(to->st.st_mode))

@@ -172,7 +172,7 @@ static int open_root(struct xtsfs_volume *volume)
 	handle = store->ops->open(store, store->root, ".", O_PATH | O_DIRECTORY, 0, NULL);
 	if (handle < 0)
 		return handle;
-	volume->root->keep_fd = true;
+	volume->root->fd_keeps = 1;
 	r = xtsfs_fd_adopt(volume, volume->root, handle, XTSFS_ACCESS_PATH, &fd);
 	if (r < 0)
 		return r;

@@ -109,7 +109,7 @@ static void test_linked(void **state)
 	assert_int_equal(st.st_nlink, 1);
 	assert_int_equal(st.st_size, sizeof(data));
 	xtsfs_forget(core->volume, node, 1);
-	assert_false(node->keep_fd);
+	assert_int_equal(node->fd_keeps, 0);
 	use_others(core);
 	assert_int_equal(xtsfs_write(core->volume, node, "x", 1, 9000), 1);
 	done(core, node);
@@ -132,7 +132,7 @@ static void test_unlinked_again(void **state)
 	assert_int_equal(xtsfs_link(core->volume, node, xtsfs_root(core->volume), "name", &st), 0);
 	xtsfs_forget(core->volume, node, 1);
 	assert_int_equal(core_try_unlink(core, "name"), 0);
-	assert_true(node->keep_fd);
+	assert_int_equal(node->fd_keeps, 1);
 	use_others(core);
 	assert_int_equal(xtsfs_write(core->volume, node, "still", 5, 0), 5);
 	assert_int_equal(xtsfs_read(core->volume, node, back, sizeof(back), 0), 5);

@@ -6,6 +6,9 @@
 #include "core-fixture.h"
 
 #include "base/log.h"
+#include "core/internal.h"
+
+#include <errno.h>
 
 static void begin(struct core *core, struct xtsfs_store **ret_store)
 {
@@ -110,12 +113,125 @@ static void test_other_name_unknown(void **state)
 	one(OTHER_NAME_UNKNOWN);
 }
 
+static void arm(struct xtsfs_store *faulty, unsigned kinds, int error)
+{
+	const struct xtsfs_fault fault = {.kinds = kinds, .nth = 1, .error = error, .forever = true};
+
+	xtsfs_faulty_arm(faulty, kinds ? &fault : &(const struct xtsfs_fault){0});
+}
+
+/* A volume on the same store whose calls can be made to fail, and "a", which is known and maybe open. */
+static struct xtsfs_node *begin_faulty(struct core *core, struct xtsfs_store **ret_store,
+				       struct xtsfs_store **ret_faulty, bool opened)
+{
+	const struct xtsfs_volume_params params = {.engine = &xtsfs_engine_user, .threads = 2, .fds = 1};
+	struct xtsfs_node *node;
+	int r;
+
+	begin(core, ret_store);
+	core_close(core);
+	assert_int_equal(xtsfs_store_faulty_new(*ret_store, ret_faulty), 0);
+	core->store = *ret_faulty;
+	assert_int_equal(core_try_open(core, &params), 0);
+	node = core_node(core, "a", NULL, &r);
+	assert_int_equal(r, 0);
+	if (opened)
+		assert_int_equal(xtsfs_open(core->volume, node, true), 0);
+	use_others(core);
+	return node;
+}
+
+static void end_faulty(struct core *core, struct xtsfs_store *store, struct xtsfs_store *faulty)
+{
+	core_close(core);
+	xtsfs_store_free(faulty);
+	core->store = store;
+	core_fini(core);
+	xtsfs_store_free(store);
+}
+
+/* An open file without a descriptor would be lost with its name: the name stays. */
+static void test_no_descriptor(void **state)
+{
+	struct xtsfs_store *store, *faulty;
+	struct core core;
+	struct xtsfs_node *node;
+
+	(void)state;
+	node = begin_faulty(&core, &store, &faulty, true);
+	arm(faulty, XTSFS_FAULT_OPEN, EMFILE);
+	assert_int_equal(core_try_unlink(&core, "a"), -EMFILE);
+	assert_int_equal(core_try_rename(&core, "other1", "a", 0), -EMFILE);
+	arm(faulty, 0, 0);
+	assert_int_equal(core_size(&core, "a"), 6);
+	assert_int_equal(core_size(&core, "other1"), 6);
+	assert_int_equal(node->fd_keeps, 0);
+	assert_int_equal(core_try_unlink(&core, "a"), 0);
+	assert_int_equal(node->fd_keeps, 1);
+	use_others(&core);
+	check_in_use(&core, node);
+	xtsfs_release(core.volume, node, true);
+	core_forget(&core, node);
+	end_faulty(&core, store, faulty);
+}
+
+/* One that is not open goes, and a new file with its inode number has nothing to do with what is known of it. */
+static void test_no_descriptor_not_open(void **state)
+{
+	struct xtsfs_store *store, *faulty;
+	struct core core;
+	struct xtsfs_node *node, *other;
+	struct stat st;
+
+	(void)state;
+	node = begin_faulty(&core, &store, &faulty, false);
+	assert_int_equal(xtsfs_getattr(core.volume, node, &st), 0);
+	use_others(&core);
+	other = xtsfs_node_find(core.volume, &st);
+	assert_ptr_equal(other, node);
+	xtsfs_node_unref(core.volume, other, 1);
+	arm(faulty, XTSFS_FAULT_OPEN, EMFILE);
+	assert_int_equal(core_try_unlink(&core, "a"), 0);
+	arm(faulty, 0, 0);
+	assert_int_equal(xtsfs_getattr(core.volume, node, &st), -ESTALE);
+	st = (struct stat){.st_ino = node->ino, .st_dev = node->dev, .st_mode = S_IFREG};
+	assert_null(xtsfs_node_find(core.volume, &st));
+	assert_int_equal(xtsfs_node_get(core.volume, &st, NULL, NULL, &other), 0);
+	assert_ptr_not_equal(other, node);
+	xtsfs_node_unref(core.volume, node, 1);
+	assert_ptr_equal(xtsfs_node_find(core.volume, &st), other);
+	xtsfs_node_unref(core.volume, other, 2);
+	end_faulty(&core, store, faulty);
+}
+
+/* A removal that fails keeps no descriptor. */
+static void test_not_removed(void **state)
+{
+	struct xtsfs_store *store, *faulty;
+	struct core core;
+	struct xtsfs_node *node;
+
+	(void)state;
+	node = begin_faulty(&core, &store, &faulty, false);
+	arm(faulty, XTSFS_FAULT_ENTRY, EPERM);
+	assert_int_equal(core_try_unlink(&core, "a"), -EPERM);
+	assert_int_equal(core_try_rename(&core, "other1", "a", 0), -EPERM);
+	assert_int_equal(node->fd_keeps, 0);
+	assert_true(core.volume->fd_count <= 2); /* the root's is the other */
+	arm(faulty, 0, 0);
+	core_forget(&core, node);
+	end_faulty(&core, store, faulty);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unlinked),
 		cmocka_unit_test(test_renamed_over),
 		cmocka_unit_test(test_other_name_unknown),
+		cmocka_unit_test(test_no_descriptor),
+		cmocka_unit_test(test_no_descriptor_not_open),
+		cmocka_unit_test(test_not_removed),
 	};
 
 	xtsfs_log_init("test-core-unlinked");
