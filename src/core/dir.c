@@ -92,7 +92,8 @@ int xtsfs_lookup(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 
 struct xtsfs_dir {
 	struct xtsfs_volume *volume;
-	struct xtsfs_node *node; /* referenced */
+	struct xtsfs_node *node;	   /* referenced */
+	struct xtsfs_dir *next, **at_list; /* file_mutex: volume.open_dirs, and what points to this one */
 	uint8_t dirid[XTSFS_ID_BYTES];
 	int handle;
 	size_t at, filled; /* in the buffer */
@@ -127,15 +128,35 @@ int xtsfs_opendir(struct xtsfs_volume *volume, struct xtsfs_node *node, struct x
 	}
 	dir->handle = r;
 	xtsfs_node_ref(volume, node);
+	{
+		xtsfs_guard_mutex(&volume->file_mutex);
+		dir->next = volume->open_dirs;
+		dir->at_list = &volume->open_dirs;
+		if (dir->next)
+			dir->next->at_list = &dir->next;
+		volume->open_dirs = dir;
+	}
 	*ret_dir = dir;
 	return 0;
 }
 
 void xtsfs_closedir(struct xtsfs_dir *dir)
 {
+	{
+		xtsfs_guard_mutex(&dir->volume->file_mutex);
+		*dir->at_list = dir->next;
+		if (dir->next)
+			dir->next->at_list = dir->at_list;
+	}
 	dir->volume->store->ops->close(dir->volume->store, dir->handle);
 	xtsfs_node_unref(dir->volume, dir->node, 1);
 	free(dir);
+}
+
+void xtsfs_closedir_all(struct xtsfs_volume *volume)
+{
+	while (volume->open_dirs)
+		xtsfs_closedir(volume->open_dirs);
 }
 
 int xtsfs_seekdir(struct xtsfs_dir *dir, int64_t position)

@@ -90,6 +90,8 @@ struct xtsfs_volume {
 	struct xtsfs_node **pending;
 	size_t pending_count;
 
+	struct xtsfs_dir *open_dirs; /* file_mutex: a mount that is torn down leaves some open (dir.c) */
+
 	struct xtsfs_file *kept_files; /* file_mutex: files whose last use could not settle them (file.c) */
 	unsigned kept_count;
 
@@ -165,6 +167,10 @@ struct xtsfs_at {
 };
 xtsfs_must_check int xtsfs_at_get(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *ret_at);
 void xtsfs_at_put(struct xtsfs_volume *volume, struct xtsfs_at *at);
+
+/* ---- dir.c ---- */
+/** At the end of the volume. */
+void xtsfs_closedir_all(struct xtsfs_volume *volume);
 
 /* ---- dirid.c ---- */
 /** The directory's id, read and verified once. -EUCLEAN. */

@@ -292,6 +292,7 @@ int xtsfs_volume_close(struct xtsfs_volume *volume)
 
 	if (!volume)
 		return 0;
+	xtsfs_closedir_all(volume);
 	if (!volume->read_only) {
 		r = xtsfs_file_finish_all(volume);
 		if (r == 0)

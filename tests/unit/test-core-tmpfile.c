@@ -151,6 +151,22 @@ static void test_refused(void **state)
 	done(core, node);
 }
 
+/* As when a mount is torn down while somebody lists: the sanitizers see whether it is given back. */
+static void test_directory_left_open(void **state)
+{
+	struct core *core = *state;
+	struct xtsfs_dirent dirent;
+	struct xtsfs_dir *dirs[3];
+
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(xtsfs_opendir(core->volume, xtsfs_root(core->volume), &dirs[i]), 0);
+		assert_int_equal(xtsfs_readdir(dirs[i], &dirent), 1);
+	}
+	xtsfs_closedir(dirs[1]);
+	core_close(core);
+	assert_int_equal(core_try_open(core, &params), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +174,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_linked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unlinked_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_directory_left_open, set_up, tear_down),
 	};
 
 	xtsfs_log_init("test-core-tmpfile");
