@@ -77,13 +77,23 @@ bool xtsfs_process_may_setgid(pid_t pid, uid_t uid, gid_t gid)
 	return may;
 }
 
-bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st)
+static bool ask(fuse_req_t req, uid_t uid, gid_t gid)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct xtsfs_helper *helper = xtsfs_req_mount(req)->helper;
 
-	if (ctx->gid == st->st_gid || ctx->pid <= 0) /* 0: of another pid namespace */
-		return ctx->gid == st->st_gid;
-	return helper ? xtsfs_helper_may_setgid(helper, ctx->pid, st->st_uid, st->st_gid)
-		      : xtsfs_process_may_setgid(ctx->pid, st->st_uid, st->st_gid);
+	if (ctx->pid <= 0) /* of another pid namespace */
+		return false;
+	return helper ? xtsfs_helper_may_setgid(helper, ctx->pid, uid, gid)
+		      : xtsfs_process_may_setgid(ctx->pid, uid, gid);
+}
+
+bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st)
+{
+	return fuse_req_ctx(req)->gid == st->st_gid || ask(req, st->st_uid, st->st_gid);
+}
+
+bool xtsfs_req_has_fsetid(fuse_req_t req, const struct stat *st)
+{
+	return ask(req, st->st_uid, (gid_t)-1); /* nobody's group */
 }

@@ -40,10 +40,19 @@ void xtsfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_
 		.times = {time_of(attr->st_atim, to_set, FUSE_SET_ATTR_ATIME_NOW, FUSE_SET_ATTR_ATIME),
 			  time_of(attr->st_mtim, to_set, FUSE_SET_ATTR_MTIME_NOW, FUSE_SET_ATTR_MTIME)},
 	};
+	struct xtsfs_node *node = xtsfs_req_node(req, ino);
 	struct stat st;
-	int r = xtsfs_setattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), &set, &st);
+	int r = 0;
 
 	(void)fi;
+	if (set.uid_set || set.gid_set)
+		r = xtsfs_suid_chown(req, node);
+	if (to_set == FUSE_SET_ATTR_CTIME) /* nothing else sends that */
+		r = xtsfs_suid_chown_nothing(req, node);
+	if (r == 0 && set.size_set && (to_set & FUSE_SET_ATTR_KILL_SUID))
+		r = xtsfs_suid_changed(req, node, XTSFS_UNPRIVILEGED);
+	if (r == 0)
+		r = xtsfs_setattr(xtsfs_req_volume(req), node, &set, &st);
 	if (r < 0)
 		xtsfs_reply_status(req, r);
 	else
@@ -112,30 +121,13 @@ void xtsfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t room)
 	reply_xattr(req, n, data, room);
 }
 
-/*
- * An ACL set by somebody outside of the owning group takes the setgid bit, as chmod does. The kernel does that for
- * chmod, and for an ACL leaves it to us; the backing filesystem sees the daemon, who may. The kernel holds the inode's
- * lock.
- */
-static int drop_setgid(fuse_req_t req, struct xtsfs_node *node)
-{
-	struct xtsfs_setattr set = {.mode_set = true, .times = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}}};
-	struct stat st;
-	int r = xtsfs_getattr(xtsfs_req_volume(req), node, &st);
-
-	if (r < 0 || !(st.st_mode & S_ISGID) || xtsfs_req_may_setgid(req, &st))
-		return r;
-	set.mode = st.st_mode & 07777 & ~(mode_t)S_ISGID;
-	return xtsfs_setattr(xtsfs_req_volume(req), node, &set, NULL);
-}
-
 void xtsfs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t bytes, int flags)
 {
 	struct xtsfs_node *node = xtsfs_req_node(req, ino);
 	int r = xtsfs_setxattr(xtsfs_req_volume(req), node, name, value, bytes, flags);
 
 	if (r == 0 && strcmp(name, "system.posix_acl_access") == 0)
-		r = drop_setgid(req, node);
+		r = xtsfs_suid_acl(req, node);
 	xtsfs_reply_status(req, r);
 }
 

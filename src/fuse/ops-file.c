@@ -3,6 +3,7 @@
  * Requests about open files.
  */
 #include "fuse/ops.h"
+#include "fuse/wire.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -106,8 +107,10 @@ void xtsfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t byt
 {
 	struct xtsfs_volume *volume = xtsfs_req_volume(req);
 	struct xtsfs_node *node = xtsfs_req_node(req, ino);
-	ssize_t n = (fi->writepage ? xtsfs_write_cached : xtsfs_write)(volume, node, data, bytes, (uint64_t)offset);
+	ssize_t n = xtsfs_suid_changed(req, node, xtsfs_wire_kills_suid() ? XTSFS_UNPRIVILEGED : XTSFS_PRIVILEGED);
 
+	if (n == 0)
+		n = (fi->writepage ? xtsfs_write_cached : xtsfs_write)(volume, node, data, bytes, (uint64_t)offset);
 	/* The kernel does not look at a short count when it writes its cache back: the error must come out. */
 	if (n > 0 && (size_t)n < bytes && fi->writepage) {
 		ssize_t rest = xtsfs_write_cached(volume, node, data + n, bytes - (size_t)n,
@@ -129,7 +132,11 @@ void xtsfs_op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_f
 
 void xtsfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t bytes, struct fuse_file_info *fi)
 {
+	struct xtsfs_node *node = xtsfs_req_node(req, ino);
+	int r = xtsfs_suid_changed(req, node, XTSFS_PRIVILEGE_UNKNOWN);
+
 	(void)fi;
-	xtsfs_reply_status(req, xtsfs_fallocate(xtsfs_req_volume(req), xtsfs_req_node(req, ino), mode, (uint64_t)offset,
-						(uint64_t)bytes));
+	if (r == 0)
+		r = xtsfs_fallocate(xtsfs_req_volume(req), node, mode, (uint64_t)offset, (uint64_t)bytes);
+	xtsfs_reply_status(req, r);
 }

@@ -73,6 +73,21 @@ bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st);
 /** The same of a process that is not in the group by its gid, and an object of this owner and group. Reads /proc. */
 bool xtsfs_process_may_setgid(pid_t pid, uid_t uid, gid_t gid);
 
+/** Has the caller CAP_FSETID where this object counts? No, if that cannot be told. */
+bool xtsfs_req_has_fsetid(fuse_req_t req, const struct stat *st);
+
+/* suid.c: setuid and setgid bits that the call takes away; before it is made. */
+enum xtsfs_privilege { XTSFS_PRIVILEGED, XTSFS_UNPRIVILEGED, XTSFS_PRIVILEGE_UNKNOWN };
+/** The content or length of a file changes. @privilege: whether the caller has CAP_FSETID. */
+int xtsfs_suid_changed(fuse_req_t req, struct xtsfs_node *node, enum xtsfs_privilege privilege);
+/** What the backing filesystem does not take away at a chown. */
+int xtsfs_suid_chown(fuse_req_t req, struct xtsfs_node *node);
+/** At a chown of neither user nor group, which the kernel sends without asking who may: -EPERM. */
+int xtsfs_suid_chown_nothing(fuse_req_t req, struct xtsfs_node *node);
+/** After an ACL was set: by somebody outside of the owning group it takes the setgid bit, as chmod does. The kernel
+ * does that for chmod, and leaves it to us for an ACL, holding the inode's lock. */
+int xtsfs_suid_acl(fuse_req_t req, struct xtsfs_node *node);
+
 /* The errno that a reply carries: what ext4 could give. */
 int xtsfs_reply_errno(int error);
 void xtsfs_reply_status(fuse_req_t req, int error);

@@ -8,6 +8,7 @@
  * on.
  * - no automatic invalidation, long timeouts: one writer has the volume.
  * - requests of 1 MiB; readdirplus where it pays; symlink targets cached.
+ * - setuid and setgid bits are ours to take away (wire.c, suid.c), so that writes do not ask for capabilities.
  * - FLUSH is not implemented, so the kernel stops sending it; write errors still come out at close, from its own
  * write-back.
  */
@@ -18,6 +19,7 @@
 #include "fuse/ops.h"
 #include "fuse/seek.h"
 #include "fuse/watch.h"
+#include "fuse/wire.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -146,6 +148,8 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 		r = fuse_session_mount(session->se, options->mountpoint) == 0 ? 0 : -EIO;
 		session->mounted = r == 0;
 	}
+	if (r == 0)
+		r = xtsfs_wire_attach(session->se);
 	fuse_opt_free_args(&args);
 	if (r < 0) {
 		xtsfs_session_free(session);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thread of libfuse's loop reads a request and serves it, so what was read last is what is being served. The layout
+ * of messages is that of <linux/fuse.h>, whose structures only grow at their ends.
+ */
+#define FUSE_USE_VERSION 314
+#include "fuse/wire.h"
+
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static _Thread_local uint32_t write_flags;
+static uint64_t init_unique; /* of the INIT that is not answered yet: one thread, before all others have work */
+
+static ssize_t wire_read(int fd, void *buffer, size_t room, void *userdata)
+{
+	ssize_t n = read(fd, buffer, room);
+	struct fuse_in_header header;
+	struct fuse_init_in init;
+	struct fuse_write_in write;
+
+	(void)userdata;
+	write_flags = 0;
+	if (n < (ssize_t)sizeof(header))
+		return n;
+	memcpy(&header, buffer, sizeof(header));
+	if (header.opcode == FUSE_WRITE && (size_t)n >= sizeof(header) + sizeof(write)) {
+		memcpy(&write, (const char *)buffer + sizeof(header), sizeof(write));
+		write_flags = write.write_flags;
+	} else if (header.opcode == FUSE_INIT && (size_t)n >= sizeof(header) + offsetof(struct fuse_init_in, flags2)) {
+		memcpy(&init, (const char *)buffer + sizeof(header), offsetof(struct fuse_init_in, flags2));
+		if (init.flags & FUSE_HANDLE_KILLPRIV_V2)
+			init_unique = header.unique;
+	}
+	return n;
+}
+
+/* The answer to INIT, with what libfuse has not asked for. */
+static ssize_t write_init(int fd, struct iovec *parts, int count)
+{
+	struct fuse_init_out init;
+	struct iovec changed[2];
+
+	if (count != 2 || parts[1].iov_len < offsetof(struct fuse_init_out, max_background) ||
+	    parts[1].iov_len > sizeof(init))
+		return writev(fd, parts, count);
+	memcpy(&init, parts[1].iov_base, parts[1].iov_len);
+	init.flags |= FUSE_HANDLE_KILLPRIV_V2;
+	changed[0] = parts[0];
+	changed[1] = (struct iovec){.iov_base = &init, .iov_len = parts[1].iov_len};
+	return writev(fd, changed, 2);
+}
+
+static ssize_t wire_writev(int fd, struct iovec *parts, int count, void *userdata)
+{
+	struct fuse_out_header header;
+
+	(void)userdata;
+	if (init_unique && parts[0].iov_len == sizeof(header)) {
+		memcpy(&header, parts[0].iov_base, sizeof(header));
+		if (header.unique == init_unique && header.error == 0) {
+			init_unique = 0;
+			return write_init(fd, parts, count);
+		}
+	}
+	return writev(fd, parts, count);
+}
+
+int xtsfs_wire_attach(struct fuse_session *se)
+{
+	static const struct fuse_custom_io io = {.read = wire_read, .writev = wire_writev};
+
+	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}
+
+bool xtsfs_wire_kills_suid(void)
+{
+	return write_flags & FUSE_WRITE_KILL_SUIDGID;
+}
