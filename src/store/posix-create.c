@@ -60,7 +60,8 @@ static int identity_take(const struct xtsfs_cred *cred, struct identity *ret)
 	if (cred->uid == (uid_t)-1 || (cred->uid == ret->old_uid && cred->gid == ret->old_gid) || ret->old_uid != 0)
 		return 0;
 	if (!thread_keeps_caps) {
-		if (prctl(PR_SET_SECUREBITS, (unsigned long)prctl(PR_GET_SECUREBITS) | SECBIT_NO_SETUID_FIXUP) < 0)
+		if (prctl(PR_SET_SECUREBITS,
+			  (unsigned long)prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) | SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0)
 			return -errno;
 		thread_keeps_caps = true;
 	}

@@ -41,7 +41,8 @@ int xtsfs_store_posix_obey_limits(struct xtsfs_store *store)
 	if (geteuid() != 0 || st.f_type != EXT4_SUPER_MAGIC)
 		return 0;
 	/* Threads to come have it from this one: the switch below leaves the other capabilities alone. */
-	if (prctl(PR_SET_SECUREBITS, (unsigned long)prctl(PR_GET_SECUREBITS) | SECBIT_NO_SETUID_FIXUP) < 0)
+	if (prctl(PR_SET_SECUREBITS, (unsigned long)prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) | SECBIT_NO_SETUID_FIXUP, 0, 0,
+		  0) < 0)
 		return -errno;
 	spares_reserve = true;
 	return 0;
