@@ -4,6 +4,7 @@
  */
 #include "fuse/ops.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -86,10 +87,12 @@ void xtsfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t 
 {
 	char *data = xtsfs_reply_buffer();
 	size_t most = room < XTSFS_REPLY_BYTES ? room : XTSFS_REPLY_BYTES;
+	ssize_t n = data ? xtsfs_getxattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), name, data, most) : -ENOMEM;
 
-	reply_xattr(req,
-		    data ? xtsfs_getxattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), name, data, most) : -ENOMEM,
-		    data, room);
+	/* ls(1) asks for this of each file, SELinux or not, until it hears that there are none. */
+	if (n == -ENODATA && strcmp(name, "security.selinux") == 0)
+		n = -EOPNOTSUPP;
+	reply_xattr(req, n, data, room);
 }
 
 /* As local filesystems do: names in trusted are for the administrator. Returns what is left. */

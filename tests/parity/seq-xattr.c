@@ -173,6 +173,19 @@ SEQ(xattr, list, "listxattr")
 	X("f");
 }
 
+SEQ(xattr, selinux_label, "getxattr setxattr")
+{
+	mk("f", 0);
+	R(getxattr("f", "security.selinux", big, 100));
+	R(setxattr("f", "security.selinux", "label", 5, 0));
+	R(getxattr("f", "security.selinux", big, 100));
+	V(memcmp(big, "label", 5) == 0);
+	R(listxattr("f", big, 100));
+	R(removexattr("f", "security.selinux"));
+	R(getxattr("f", "security.selinux", NULL, 0));
+	R(removexattr("f", "security.selinux"));
+}
+
 SEQ(xattr, through_descriptors, "fsetxattr fgetxattr flistxattr fremovexattr")
 {
 	int r, w, d;
