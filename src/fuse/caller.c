@@ -26,20 +26,28 @@ static bool lists_group(const char *numbers, gid_t gid)
 	}
 }
 
-/* Does the caller's user namespace, one below ours, have this id of ours? */
+/* Does the caller's user namespace, one below ours, have this id of ours? Lines: first id there, here, count. */
 static bool maps_id(pid_t pid, const char *map, unsigned id)
 {
-	unsigned first, count;
-	char path[40];
+	char path[40], *line = NULL;
+	size_t room = 0;
 	bool found = false;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, map);
 	file = fopen(path, "re");
-	while (file && !found && fscanf(file, "%*u %u %u", &first, &count) == 2)
+	while (file && !found && getline(&line, &room, file) > 0) {
+		unsigned long first, count;
+		char *end;
+
+		(void)strtoul(line, &end, 10);
+		first = strtoul(end, &end, 10);
+		count = strtoul(end, NULL, 10);
 		found = id >= first && id - first < count;
+	}
 	if (file)
 		fclose(file);
+	free(line);
 	return found;
 }
 
