@@ -115,6 +115,7 @@ static void end_loop(struct xtsfs_seeker *seeker)
 	while (!__atomic_load_n(&seeker->loop_over, __ATOMIC_ACQUIRE)) {
 		struct timespec until;
 
+		/* NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread,cert-pos44-c): on_signal() takes it */
 		pthread_kill(seeker->main, SIGTERM);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec++;
