@@ -107,7 +107,7 @@ static unsigned look_at_file(struct specimen *specimen, const struct object *fil
 		else if (!affected && (all || s + 1 == first || s == last))
 			others |= look_at_sector(core, node, file, s, false, 0, 1);
 	}
-	if (others & ~SAME) /* damage stays where it is */
+	if (others & ~(unsigned)SAME) /* damage stays where it is */
 		outcome |= FORGED;
 	if (all) {
 		uint8_t *data = malloc(file->bytes + 1);

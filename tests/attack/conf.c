@@ -62,7 +62,7 @@ static void splice(struct specimen *specimen, const char *attack, const char *te
 	const char *line = text;
 
 	assert(mixed);
-	for (; line < text + bytes; line = memchr(line, '\n', (size_t)(text + bytes - line)) + 1) {
+	for (; line < text + bytes; line += strcspn(line, "\n") + 1) {
 		const char *member = strchr(line, '"'), *colon = member ? strchr(member, ':') : NULL, *theirs;
 		size_t head = (size_t)(line - text), name, their_bytes, tail;
 

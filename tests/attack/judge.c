@@ -26,10 +26,16 @@ static bool same_content(const struct object *a, const struct object *b)
 	return memcmp(a->data, b->data, (size_t)a->bytes) == 0;
 }
 
+/* SAME is said only where there is nothing else to say. */
+static unsigned but_same(unsigned outcome)
+{
+	return outcome == SAME ? outcome : outcome & ~(unsigned)SAME;
+}
+
 static bool is_zero(const uint8_t *data, size_t bytes)
 {
-	while (bytes && *data == 0)
-		data++, bytes--;
+	for (; bytes && *data == 0; bytes--)
+		data++;
 	return bytes == 0;
 }
 
@@ -113,7 +119,7 @@ static unsigned judge_content(const struct specimen *specimen, const struct obje
 		else
 			outcome |= FORGED;
 	}
-	return outcome & ~(outcome & ~SAME ? SAME : 0U);
+	return but_same(outcome);
 }
 
 static const struct object *object_at(const struct snapshot *snapshot, const char *path)
@@ -187,7 +193,7 @@ unsigned judge_object(const struct specimen *specimen, const struct object *trut
 	else if (got->target && strcmp(got->target, truth->target) != 0)
 		outcome |= is_others(specimen, got) ? OTHERS : FORGED;
 	outcome |= judge_attrs(specimen, truth, got);
-	return outcome & ~(outcome & ~SAME ? SAME : 0U);
+	return but_same(outcome);
 }
 
 /* Another object of the volume, under a name that is one somewhere in it. */
@@ -229,5 +235,5 @@ unsigned judge(const struct specimen *specimen, const struct snapshot *truth, co
 		}
 		sum |= outcome;
 	}
-	return sum & ~(sum & ~SAME ? SAME : 0U);
+	return but_same(sum);
 }

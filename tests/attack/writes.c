@@ -73,19 +73,24 @@ static long operate(struct core *core, const char *path, unsigned op, uint64_t s
 	core_pattern(77, s, data, sizeof(data));
 	switch (op) {
 	case 0:
-		at = s * CORE_B + 50, bytes = 10;
+		at = s * CORE_B + 50;
+		bytes = 10;
 		break;
 	case 1:
-		at = s * CORE_B, bytes = CORE_B;
+		at = s * CORE_B;
+		bytes = CORE_B;
 		break;
 	case 2:
-		at = (s ? s - 1 : s + 1) * CORE_B + 7, bytes = 100;
+		at = (s ? s - 1 : s + 1) * CORE_B + 7;
+		bytes = 100;
 		break;
 	case 3:
-		at = size, bytes = 100;
+		at = size;
+		bytes = 100;
 		break;
 	case 4:
-		at = s * CORE_B + 2000, bytes = 2 * CORE_B;
+		at = s * CORE_B + 2000;
+		bytes = 2 * CORE_B;
 		break;
 	case 5:
 		size = s * CORE_B + 10;
@@ -104,7 +109,8 @@ static long operate(struct core *core, const char *path, unsigned op, uint64_t s
 		break;
 	case 10:
 	case 11:
-		at = s * CORE_B + (op == 10 ? 100 : 0), bytes = op == 10 ? 200 : CORE_B;
+		at = s * CORE_B + (op == 10 ? 100 : 0);
+		bytes = op == 10 ? 200 : CORE_B;
 		r = core_try_fallocate(core, path, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes);
 		if (at < size)
 			memset(model->new + at, 0, at + bytes < size ? bytes : size - at);

@@ -347,7 +347,7 @@ static void attacked(struct run *run, enum attack_kind kind, bool offline)
 static void op_attack(struct run *run, uint8_t how)
 {
 	bool offline = how & 1;
-	unsigned count = 1 + how / 2 % 4;
+	unsigned count = 1 + how / 2U % 4;
 
 	if (offline)
 		close_volume(run);

@@ -150,7 +150,7 @@ void L(const char *path)
 		say(what, "%s", error_text(errno));
 		return;
 	}
-	while (errno = 0, (entry = readdir(dir)) && count < 1000) {
+	for (errno = 0; (entry = readdir(dir)) && count < 1000; errno = 0) {
 		bool dots = strcmp(entry->d_name, "..") == 0;
 		struct stat st;
 		bool differs = !dots && fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&

@@ -100,13 +100,13 @@ SEQ(acl, inherit_in_setgid_directory, "setxattr:acl open mkdir")
 		{
 			char name[40];
 
-			snprintf(name, sizeof(name), "d/f%d", who);
+			snprintf(name, sizeof(name), "d/f%u", who);
 			R(close(open(name, O_CREAT | O_WRONLY, 02775)));
 			A(name);
-			snprintf(name, sizeof(name), "d/d%d", who);
+			snprintf(name, sizeof(name), "d/d%u", who);
 			R(mkdir(name, 0777));
 			A(name);
-			snprintf(name, sizeof(name), "d/p%d", who);
+			snprintf(name, sizeof(name), "d/p%u", who);
 			R(mknod(name, S_IFIFO | 02777, 0));
 			A(name);
 		}

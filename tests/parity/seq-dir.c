@@ -70,7 +70,7 @@ SEQV(dir, positions, "readdir telldir seekdir", counts)
 	fill_dir("d", atoi(counts[v]), 5);
 	dir = opendir("d");
 	need(dir != NULL, "opendir");
-	while (positions[count] = telldir(dir), (entry = readdir(dir)))
+	for (positions[0] = telldir(dir); (entry = readdir(dir)); positions[count] = telldir(dir))
 		snprintf(names[count++], sizeof(names[0]), "%.15s", entry->d_name);
 	V(count);
 	for (int i = count - 1; i >= 0; i -= 1 + count / 50) {

@@ -82,13 +82,17 @@ SEQ(copy, same_file, "copy_file_range")
 	fd = op("a", O_RDWR);
 	other = op("a", O_RDWR);
 	R(copy_file_range(fd, &in, fd, &out, 10000, 0));
-	in = 0, out = 5000;
+	in = 0;
+	out = 5000;
 	R(copy_file_range(fd, &in, fd, &out, 10000, 0));
-	in = 0, out = 5000;
+	in = 0;
+	out = 5000;
 	R(copy_file_range(fd, &in, other, &out, 10000, 0));
-	in = 5000, out = 5000;
+	in = 5000;
+	out = 5000;
 	R(copy_file_range(fd, &in, fd, &out, 10, 0));
-	in = 0, out = 10000;
+	in = 0;
+	out = 10000;
 	R(copy_file_range(fd, &in, other, &out, 10000, 0));
 	CF(fd);
 }

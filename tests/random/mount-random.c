@@ -292,8 +292,10 @@ static struct op *load(size_t *ret_count)
 
 	*ret_count = 0;
 	while (in && fgets(line, sizeof(line), in)) {
-		ops = realloc(ops, (*ret_count + 1) * sizeof(*ops));
-		assert(ops);
+		struct op *more = realloc(ops, (*ret_count + 1) * sizeof(*ops));
+
+		assert(more);
+		ops = more;
 		if (op_parse(line, &ops[*ret_count])) {
 			if (ops[*ret_count].who >= options.processes)
 				options.processes = ops[*ret_count].who + 1U;

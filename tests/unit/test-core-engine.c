@@ -108,9 +108,11 @@ static int step(void *data, struct run *run, size_t number, const struct op *op)
 	if (r == 0 || !playing->fired)
 		return r;
 	if (!playing->may_fail)
-		return -1;						    /* one death must not be seen */
-	if (run->error <= 0 && run->error != -EIO && run->error != -EMFILE) /* or a part was written */
-		return snprintf(run->why, sizeof(run->why), "the error is %d", run->error), -1;
+		return -1;						      /* one death must not be seen */
+	if (run->error <= 0 && run->error != -EIO && run->error != -EMFILE) { /* or a part was written */
+		snprintf(run->why, sizeof(run->why), "the error is %d", run->error);
+		return -1;
+	}
 	for (unsigned file = 0; file < MODEL_FILES; file++)
 		history_add(&playing->files[file], run->files[file].data, run->files[file].bytes);
 	return adopt(run, playing->files);

@@ -474,7 +474,7 @@ static int serve(void)
 	fd = openat(inside, "served", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0 || pwrite(fd, "data", 4, 5000) != 4 || ftruncate(fd, 4096) < 0 || fsync(fd) < 0 || fdatasync(fd) < 0)
 		return 2;
-	if (fchmod(fd, 0640) < 0 || fchownat(inside, "served", -1, -1, AT_SYMLINK_NOFOLLOW) < 0 ||
+	if (fchmod(fd, 0640) < 0 || fchownat(inside, "served", (uid_t)-1, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    futimens(fd, NULL) < 0)
 		return 3;
 	if (linkat(inside, "served", inside, "sub/linked", 0) < 0 ||
