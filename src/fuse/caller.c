@@ -64,20 +64,21 @@ static bool counts_for(pid_t pid, uid_t uid, gid_t gid)
 	       (maps_id(pid, "uid_map", uid) && maps_id(pid, "gid_map", gid));
 }
 
-bool xtsfs_process_may_setgid(pid_t pid, uid_t uid, gid_t gid)
+bool xtsfs_process_may(const struct xtsfs_caller_question *question)
 {
 	size_t room = 0;
 	bool may = false;
 	char path[40], *line = NULL;
 	FILE *status;
 
-	snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
+	snprintf(path, sizeof(path), "/proc/%ld/status", (long)question->pid);
 	status = fopen(path, "re");
 	while (status && !may && getline(&line, &room, status) > 0) {
 		if (strncmp(line, "Groups:", 7) == 0)
-			may = lists_group(line + 7, gid);
+			may = question->or_group && lists_group(line + 7, question->gid);
 		else if (strncmp(line, "CapEff:", 7) == 0)
-			may = strtoull(line + 7, NULL, 16) >> CAP_FSETID & 1 && counts_for(pid, uid, gid);
+			may = strtoull(line + 7, NULL, 16) >> question->capability & 1 &&
+			      counts_for(question->pid, question->uid, question->gid);
 	}
 	if (status)
 		fclose(status);
@@ -85,23 +86,29 @@ bool xtsfs_process_may_setgid(pid_t pid, uid_t uid, gid_t gid)
 	return may;
 }
 
-static bool ask(fuse_req_t req, uid_t uid, gid_t gid)
+static bool ask(fuse_req_t req, const struct stat *st, unsigned capability, bool or_group)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct xtsfs_helper *helper = xtsfs_req_mount(req)->helper;
+	const struct xtsfs_caller_question question = {
+		.pid = ctx->pid, .uid = st->st_uid, .gid = st->st_gid, .capability = capability, .or_group = or_group};
 
 	if (ctx->pid <= 0) /* of another pid namespace */
 		return false;
-	return helper ? xtsfs_helper_may_setgid(helper, ctx->pid, uid, gid)
-		      : xtsfs_process_may_setgid(ctx->pid, uid, gid);
+	return helper ? xtsfs_helper_may(helper, &question) : xtsfs_process_may(&question);
 }
 
 bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st)
 {
-	return fuse_req_ctx(req)->gid == st->st_gid || ask(req, st->st_uid, st->st_gid);
+	return fuse_req_ctx(req)->gid == st->st_gid || ask(req, st, CAP_FSETID, true);
 }
 
 bool xtsfs_req_has_fsetid(fuse_req_t req, const struct stat *st)
 {
-	return ask(req, st->st_uid, (gid_t)-1); /* nobody's group */
+	return ask(req, st, CAP_FSETID, false);
+}
+
+bool xtsfs_req_owns(fuse_req_t req, const struct stat *st)
+{
+	return fuse_req_ctx(req)->uid == st->st_uid || ask(req, st, CAP_FOWNER, false);
 }

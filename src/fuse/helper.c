@@ -21,13 +21,11 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum request_kind { UNMOUNT, REMOVE_PIDFILE, MAY_SETGID };
+enum request_kind { UNMOUNT, REMOVE_PIDFILE, MAY };
 
 struct request {
 	enum request_kind kind;
-	pid_t pid;
-	uid_t uid;
-	gid_t gid;
+	struct xtsfs_caller_question question; /* MAY */
 };
 
 struct xtsfs_helper {
@@ -64,8 +62,8 @@ static int answer(const struct xtsfs_helper_params *params, const struct request
 		return unmount(params->mountpoint);
 	case REMOVE_PIDFILE:
 		return params->pidfile && unlink(params->pidfile) < 0 ? -errno : 0;
-	case MAY_SETGID:
-		return xtsfs_process_may_setgid(request->pid, request->uid, request->gid);
+	case MAY:
+		return xtsfs_process_may(&request->question);
 	}
 	return -EINVAL;
 }
@@ -164,9 +162,9 @@ void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper)
 	(void)ask(helper, (struct request){.kind = REMOVE_PIDFILE});
 }
 
-bool xtsfs_helper_may_setgid(struct xtsfs_helper *helper, pid_t pid, uid_t uid, gid_t gid)
+bool xtsfs_helper_may(struct xtsfs_helper *helper, const struct xtsfs_caller_question *question)
 {
-	return ask(helper, (struct request){.kind = MAY_SETGID, .pid = pid, .uid = uid, .gid = gid}) == 1;
+	return ask(helper, (struct request){.kind = MAY, .question = *question}) == 1;
 }
 
 void xtsfs_helper_end(struct xtsfs_helper *helper)

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct xtsfs_caller_question;
 struct xtsfs_helper;
 
 struct xtsfs_helper_params {
@@ -28,8 +29,8 @@ xtsfs_must_check int xtsfs_helper_start(const struct xtsfs_helper_params *params
 /** Detach the mount from its mount point. 0 or -errno. */
 int xtsfs_helper_unmount(struct xtsfs_helper *helper);
 void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper);
-/** As xtsfs_process_may_setgid(); false if the helper has gone. */
-bool xtsfs_helper_may_setgid(struct xtsfs_helper *helper, pid_t pid, uid_t uid, gid_t gid);
+/** As xtsfs_process_may() (ops.h); false if the helper has gone. */
+bool xtsfs_helper_may(struct xtsfs_helper *helper, const struct xtsfs_caller_question *question);
 /** Waits for its end. NULL is fine. */
 void xtsfs_helper_end(struct xtsfs_helper *helper);
 

@@ -46,10 +46,9 @@ void xtsfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_
 	int r = 0;
 
 	(void)fi;
-	if (set.uid_set || set.gid_set)
-		r = xtsfs_suid_chown(req, node);
-	if (to_set == FUSE_SET_ATTR_CTIME) /* nothing else sends that */
-		r = xtsfs_suid_chown_nothing(req, node);
+	/* The second: nothing else sends the ctime alone. */
+	if (set.uid_set || set.gid_set || to_set == FUSE_SET_ATTR_CTIME)
+		r = xtsfs_suid_chown(req, node, !set.uid_set && !set.gid_set);
 	if (r == 0 && set.size_set && (to_set & FUSE_SET_ATTR_KILL_SUID))
 		r = xtsfs_suid_changed(req, node, XTSFS_UNPRIVILEGED);
 	if (r == 0)

@@ -70,20 +70,30 @@ static inline struct xtsfs_cred xtsfs_req_cred(fuse_req_t req)
 /** May the caller keep the setgid bit of this object: is it in its group, or has it CAP_FSETID? No, if that cannot be
  * told. */
 bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st);
-/** The same of a process that is not in the group by its gid, and an object of this owner and group. Reads /proc. */
-bool xtsfs_process_may_setgid(pid_t pid, uid_t uid, gid_t gid);
-
 /** Has the caller CAP_FSETID where this object counts? No, if that cannot be told. */
 bool xtsfs_req_has_fsetid(fuse_req_t req, const struct stat *st);
+/** Is the caller the object's owner, or has it CAP_FOWNER? No, if that cannot be told. */
+bool xtsfs_req_owns(fuse_req_t req, const struct stat *st);
+/* Whether a process has a capability that counts for an object of this owner and group, or is in the group. */
+struct xtsfs_caller_question {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	unsigned capability;
+	bool or_group; /* by its supplementary groups */
+};
+/** Reads /proc. */
+bool xtsfs_process_may(const struct xtsfs_caller_question *question);
 
 /* suid.c: setuid and setgid bits that the call takes away; before it is made. */
 enum xtsfs_privilege { XTSFS_PRIVILEGED, XTSFS_UNPRIVILEGED, XTSFS_PRIVILEGE_UNKNOWN };
 /** The content or length of a file changes. @privilege: whether the caller has CAP_FSETID. */
 int xtsfs_suid_changed(fuse_req_t req, struct xtsfs_node *node, enum xtsfs_privilege privilege);
-/** What the backing filesystem does not take away at a chown. */
-int xtsfs_suid_chown(fuse_req_t req, struct xtsfs_node *node);
-/** At a chown of neither user nor group, which the kernel sends without asking who may: -EPERM. */
-int xtsfs_suid_chown_nothing(fuse_req_t req, struct xtsfs_node *node);
+/**
+ * At a chown, take away what the backing filesystem does not, or everything if it sees none because nothing is to be
+ * changed (chown(-1, -1)). -EPERM for those who may not change the mode.
+ */
+int xtsfs_suid_chown(fuse_req_t req, struct xtsfs_node *node, bool to_nobody);
 /** After an ACL was set: by somebody outside of the owning group it takes the setgid bit, as chmod does. The kernel
  * does that for chmod, and leaves it to us for an ACL, holding the inode's lock. */
 int xtsfs_suid_acl(fuse_req_t req, struct xtsfs_node *node);

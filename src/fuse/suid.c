@@ -25,8 +25,6 @@ static mode_t setgid_to_drop(fuse_req_t req, const struct stat *st)
 
 static mode_t bits_to_drop(fuse_req_t req, const struct stat *st)
 {
-	if (!S_ISREG(st->st_mode))
-		return 0;
 	return (st->st_mode & S_ISUID) | (st->st_mode & S_IXGRP ? st->st_mode & S_ISGID : setgid_to_drop(req, st));
 }
 
@@ -39,7 +37,7 @@ int xtsfs_suid_changed(fuse_req_t req, struct xtsfs_node *node, enum xtsfs_privi
 	if (privilege == XTSFS_PRIVILEGED)
 		return 0;
 	r = xtsfs_getattr(xtsfs_req_volume(req), node, &st);
-	if (r < 0)
+	if (r < 0 || !S_ISREG(st.st_mode))
 		return r;
 	bits = bits_to_drop(req, &st);
 	if (bits && privilege == XTSFS_PRIVILEGE_UNKNOWN && xtsfs_req_has_fsetid(req, &st))
@@ -47,26 +45,20 @@ int xtsfs_suid_changed(fuse_req_t req, struct xtsfs_node *node, enum xtsfs_privi
 	return drop(req, node, &st, bits);
 }
 
-int xtsfs_suid_chown(fuse_req_t req, struct xtsfs_node *node)
+int xtsfs_suid_chown(fuse_req_t req, struct xtsfs_node *node, bool to_nobody)
 {
 	struct stat st;
 	int r = xtsfs_getattr(xtsfs_req_volume(req), node, &st);
+	mode_t bits;
 
-	if (r < 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IXGRP))
+	if (r < 0 || S_ISDIR(st.st_mode))
 		return r;
-	return drop(req, node, &st, setgid_to_drop(req, &st));
-}
-
-int xtsfs_suid_chown_nothing(fuse_req_t req, struct xtsfs_node *node)
-{
-	uid_t uid = fuse_req_ctx(req)->uid;
-	struct stat st;
-	int r = xtsfs_getattr(xtsfs_req_volume(req), node, &st);
-	mode_t bits = r == 0 ? bits_to_drop(req, &st) : 0;
-
-	if (bits && uid != 0 && uid != st.st_uid)
+	bits = bits_to_drop(req, &st);
+	if (bits && !xtsfs_req_owns(req, &st))
 		return -EPERM;
-	return r < 0 ? r : drop(req, node, &st, bits);
+	if (!to_nobody)
+		bits &= st.st_mode & S_IXGRP ? 0 : S_ISGID;
+	return drop(req, node, &st, bits);
 }
 
 int xtsfs_suid_acl(fuse_req_t req, struct xtsfs_node *node)
