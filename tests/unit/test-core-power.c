@@ -159,7 +159,7 @@ static void kill_at_each(const struct change *change, const struct xtsfs_store *
 			assert_int_equal(xtsfs_memory_replay(any.store, after, i, 0), 0);
 		core_open(&any);
 		n = core_try_read(&any, "f", &data);
-		if (n < OLD || memcmp(data, content, CORE_B + CHANGED_FROM) != 0 ||
+		if (n < (ssize_t)OLD || memcmp(data, content, CORE_B + CHANGED_FROM) != 0 ||
 		    memcmp(data + CORE_B + CHANGED_TO, content + CORE_B + CHANGED_TO, CONTENT - CHANGED_TO) != 0)
 			fail_msg("%s, killed after call %zu: %zd", change->what, calls, n);
 		free(data);
