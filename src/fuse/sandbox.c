@@ -108,8 +108,8 @@ static int restrict_files(int backing, bool read_only)
 /* By name: not every architecture has every one, nor every version of the library. */
 static const char *const allowed[] = {
 	/* what libfuse, libkcapi, the log and the helper's socket do with what is open */
-	"read", "write", "readv", "writev", "poll", "ppoll", "ppoll_time64", "sendto", "recvfrom", "sendmsg", "recvmsg",
-	"close", "close_range", "dup2", "dup3", "pipe", "pipe2", "accept", "accept4",
+	"read", "write", "readv", "writev", "poll", "ppoll", "ppoll_time64", "send", "recv", "sendto", "recvfrom",
+	"sendmsg", "recvmsg", "close", "close_range", "dup2", "dup3", "pipe", "pipe2", "accept", "accept4",
 	/* src/store */
 	"openat", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "ftruncate", "ftruncate64",
 	"fallocate", "lseek", "_llseek", "fsync", "fdatasync", "syncfs", "sync_file_range", "sync_file_range2",
