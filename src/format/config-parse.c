@@ -396,7 +396,7 @@ static int parse_tree(struct parse *parse, const char *text, size_t bytes, json_
 	tokener = json_tokener_new_ex(XTSFS_CONFIG_DEPTH + 1);
 	if (!tokener)
 		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	/* The scan is strict. JSON_TOKENER_STRICT of json-c 0.18 refuses all that is not ASCII (json-c issue 875). */
 	root = json_tokener_parse_ex(tokener, text, (int)bytes);
 	error = json_tokener_get_error(tokener);
 	json_tokener_free(tokener);
