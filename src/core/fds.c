@@ -12,6 +12,9 @@
  */
 #include "core/internal.h"
 
+#include "core/file.h"
+#include "core/fs.h"
+
 #include <fcntl.h>
 
 static void lru_remove(struct xtsfs_volume *volume, struct xtsfs_fd *fd)
@@ -244,6 +247,11 @@ void xtsfs_fd_put(struct xtsfs_volume *volume, struct xtsfs_fd *fd)
 	close_fd(volume, closing);
 }
 
+static bool is_want(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
 int xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node)
 {
 	struct xtsfs_fd *fd;
@@ -252,8 +260,11 @@ int xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node)
 	/* One that is good for whatever may come: there is no opening it again. */
 	if (S_ISREG(node->type)) {
 		r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_WRITE, &fd);
-		if (r < 0)
+		if (r < 0 && !(is_want(r) && xtsfs_has_writers(volume, node)))
 			r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_READ, &fd);
+		/* A lesser one that happens to be open is no help to whoever has the file open. */
+		if (is_want(r) && xtsfs_file_in_use(node))
+			return r;
 	}
 	if (r < 0)
 		r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &fd);

@@ -175,6 +175,30 @@ static void test_no_descriptor(void **state)
 	end_faulty(&core, store, faulty);
 }
 
+/* Somebody is reading, so there is a descriptor, and the file is open for writing. */
+static void test_no_descriptor_to_write(void **state)
+{
+	struct xtsfs_store *store, *faulty;
+	struct core core;
+	struct xtsfs_node *node;
+	struct xtsfs_fd *fd;
+
+	(void)state;
+	node = begin_faulty(&core, &store, &faulty, true);
+	assert_int_equal(xtsfs_fd_get(core.volume, node, XTSFS_ACCESS_READ, &fd), 0);
+	assert_int_equal(fd->access, XTSFS_ACCESS_READ);
+	arm(faulty, XTSFS_FAULT_OPEN, EMFILE);
+	assert_int_equal(core_try_unlink(&core, "a"), -EMFILE);
+	arm(faulty, 0, 0);
+	xtsfs_fd_put(core.volume, fd);
+	assert_int_equal(core_try_unlink(&core, "a"), 0);
+	use_others(&core);
+	check_in_use(&core, node);
+	xtsfs_release(core.volume, node, true);
+	core_forget(&core, node);
+	end_faulty(&core, store, faulty);
+}
+
 /* One that is not open goes, and a new file with its inode number has nothing to do with what is known of it. */
 static void test_no_descriptor_not_open(void **state)
 {
@@ -230,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_renamed_over),
 		cmocka_unit_test(test_other_name_unknown),
 		cmocka_unit_test(test_no_descriptor),
+		cmocka_unit_test(test_no_descriptor_to_write),
 		cmocka_unit_test(test_no_descriptor_not_open),
 		cmocka_unit_test(test_not_removed),
 	};
