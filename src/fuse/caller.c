@@ -7,6 +7,7 @@
 #include "fuse/helper.h"
 #include "fuse/ops.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,7 @@ static bool counts_for(pid_t pid, uid_t uid, gid_t gid)
 	       (maps_id(pid, "uid_map", uid) && maps_id(pid, "gid_map", gid));
 }
 
-bool xtsfs_process_may(const struct xtsfs_caller_question *question)
+int xtsfs_process_may(const struct xtsfs_caller_question *question)
 {
 	size_t room = 0;
 	bool may = false;
@@ -73,20 +74,22 @@ bool xtsfs_process_may(const struct xtsfs_caller_question *question)
 
 	snprintf(path, sizeof(path), "/proc/%ld/status", (long)question->pid);
 	status = fopen(path, "re");
-	while (status && !may && getline(&line, &room, status) > 0) {
+	if (!status)
+		return -errno;
+	while (!may && getline(&line, &room, status) > 0) {
 		if (strncmp(line, "Groups:", 7) == 0)
 			may = question->or_group && lists_group(line + 7, question->gid);
 		else if (strncmp(line, "CapEff:", 7) == 0)
 			may = strtoull(line + 7, NULL, 16) >> question->capability & 1 &&
 			      counts_for(question->pid, question->uid, question->gid);
 	}
-	if (status)
-		fclose(status);
+	fclose(status);
 	free(line);
 	return may;
 }
 
-static bool ask(fuse_req_t req, const struct stat *st, unsigned capability, bool or_group)
+/* 1, 0, or -errno: it cannot be told. */
+static int ask(fuse_req_t req, const struct stat *st, unsigned capability, bool or_group)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct xtsfs_helper *helper = xtsfs_req_mount(req)->helper;
@@ -94,21 +97,24 @@ static bool ask(fuse_req_t req, const struct stat *st, unsigned capability, bool
 		.pid = ctx->pid, .uid = st->st_uid, .gid = st->st_gid, .capability = capability, .or_group = or_group};
 
 	if (ctx->pid <= 0) /* of another pid namespace */
-		return false;
+		return -ESRCH;
 	return helper ? xtsfs_helper_may(helper, &question) : xtsfs_process_may(&question);
 }
 
 bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st)
 {
-	return fuse_req_ctx(req)->gid == st->st_gid || ask(req, st, CAP_FSETID, true);
+	return fuse_req_ctx(req)->gid == st->st_gid || ask(req, st, CAP_FSETID, true) > 0;
 }
 
 bool xtsfs_req_has_fsetid(fuse_req_t req, const struct stat *st)
 {
-	return ask(req, st, CAP_FSETID, false);
+	return ask(req, st, CAP_FSETID, false) > 0;
 }
 
 bool xtsfs_req_owns(fuse_req_t req, const struct stat *st)
 {
-	return fuse_req_ctx(req)->uid == st->st_uid || ask(req, st, CAP_FOWNER, false);
+	uid_t uid = fuse_req_ctx(req)->uid;
+	int r = uid == st->st_uid ? 1 : ask(req, st, CAP_FOWNER, false);
+
+	return r < 0 ? uid == 0 : r > 0;
 }

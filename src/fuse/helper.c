@@ -162,9 +162,9 @@ void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper)
 	(void)ask(helper, (struct request){.kind = REMOVE_PIDFILE});
 }
 
-bool xtsfs_helper_may(struct xtsfs_helper *helper, const struct xtsfs_caller_question *question)
+int xtsfs_helper_may(struct xtsfs_helper *helper, const struct xtsfs_caller_question *question)
 {
-	return ask(helper, (struct request){.kind = MAY, .question = *question}) == 1;
+	return ask(helper, (struct request){.kind = MAY, .question = *question});
 }
 
 void xtsfs_helper_end(struct xtsfs_helper *helper)

@@ -29,8 +29,8 @@ xtsfs_must_check int xtsfs_helper_start(const struct xtsfs_helper_params *params
 /** Detach the mount from its mount point. 0 or -errno. */
 int xtsfs_helper_unmount(struct xtsfs_helper *helper);
 void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper);
-/** As xtsfs_process_may() (ops.h); false if the helper has gone. */
-bool xtsfs_helper_may(struct xtsfs_helper *helper, const struct xtsfs_caller_question *question);
+/** As xtsfs_process_may() (ops.h); -errno also if the helper has gone. */
+int xtsfs_helper_may(struct xtsfs_helper *helper, const struct xtsfs_caller_question *question);
 /** Waits for its end. NULL is fine. */
 void xtsfs_helper_end(struct xtsfs_helper *helper);
 

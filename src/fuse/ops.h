@@ -72,7 +72,7 @@ static inline struct xtsfs_cred xtsfs_req_cred(fuse_req_t req)
 bool xtsfs_req_may_setgid(fuse_req_t req, const struct stat *st);
 /** Has the caller CAP_FSETID where this object counts? No, if that cannot be told. */
 bool xtsfs_req_has_fsetid(fuse_req_t req, const struct stat *st);
-/** Is the caller the object's owner, or has it CAP_FOWNER? No, if that cannot be told. */
+/** Is the caller the object's owner, or has it CAP_FOWNER? If that cannot be told: is it root? */
 bool xtsfs_req_owns(fuse_req_t req, const struct stat *st);
 /* Whether a process has a capability that counts for an object of this owner and group, or is in the group. */
 struct xtsfs_caller_question {
@@ -82,8 +82,8 @@ struct xtsfs_caller_question {
 	unsigned capability;
 	bool or_group; /* by its supplementary groups */
 };
-/** Reads /proc. */
-bool xtsfs_process_may(const struct xtsfs_caller_question *question);
+/** Reads /proc. 1: yes, 0: no, -errno: it cannot be told. */
+int xtsfs_process_may(const struct xtsfs_caller_question *question);
 
 /* suid.c: setuid and setgid bits that the call takes away; before it is made. */
 enum xtsfs_privilege { XTSFS_PRIVILEGED, XTSFS_UNPRIVILEGED, XTSFS_PRIVILEGE_UNKNOWN };

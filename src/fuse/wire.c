@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static _Thread_local uint32_t write_flags;
-static uint64_t init_unique; /* of the INIT that is not answered yet: one thread, before all others have work */
+static _Atomic uint64_t init_unique; /* of the INIT that is not answered yet; 0: none */
 
 static ssize_t wire_read(int fd, void *buffer, size_t room, void *userdata)
 {
@@ -59,11 +59,12 @@ static ssize_t write_init(int fd, struct iovec *parts, int count)
 static ssize_t wire_writev(int fd, struct iovec *parts, int count, void *userdata)
 {
 	struct fuse_out_header header;
+	uint64_t unique = init_unique;
 
 	(void)userdata;
-	if (init_unique && parts[0].iov_len == sizeof(header)) {
+	if (unique && parts[0].iov_len == sizeof(header)) {
 		memcpy(&header, parts[0].iov_base, sizeof(header));
-		if (header.unique == init_unique && header.error == 0) {
+		if (header.unique == unique && header.error == 0) {
 			init_unique = 0;
 			return write_init(fd, parts, count);
 		}

@@ -16,7 +16,7 @@ struct fuse_session;
 
 /**
  * Look at what comes and goes, and ask for FUSE_HANDLE_KILLPRIV_V2 where the kernel offers it: that setuid and setgid
- * bits are taken away on write, truncate and chown here (privs.c). The kernel then remembers of each file that it has
+ * bits are taken away on write, truncate and chown here (suid.c). The kernel then remembers of each file that it has
  * no capabilities; else it asks for them, and waits, at every write. After fuse_session_mount().
  */
 xtsfs_must_check int xtsfs_wire_attach(struct fuse_session *se);
