@@ -10,12 +10,16 @@
 #include "core/conf.h"
 #include "core/volume.h"
 #include "fuse/daemon.h"
+#include "fuse/mounts.h"
 #include "fuse/options.h"
+#include "fuse/remount.h"
 #include "fuse/session.h"
+#include "fuse/umount.h"
 
 #include "format/ondisk.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <time.h>
 
 #define PROMPT_TRIES 3
@@ -142,15 +146,17 @@ static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	struct xtsfs_volume_params params = {
 		.read_only = options->read_only,
 		.salvage = options->salvage,
-		.no_atime = options->no_atime,
+		.no_atime = options->flags.set & MS_NOATIME,
 		.log_names = options->log_names,
 		.waiting_bytes = 32U << 20,
 	};
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned tries = 0;
 	int r, code;
 
 	params.threads = options->threads ? options->threads : processors > 8 ? (unsigned)processors : 8;
-	snprintf(holder, sizeof(holder), "xtsfs, process %ld, mounted at %.180s", (long)getpid(), options->mountpoint);
+	snprintf(holder, sizeof(holder), "xtsfs, process %ld, mounted at %.*s", (long)getpid(), XTSFS_HOLDER_PATH_BYTES,
+		 options->mountpoint);
 	params.holder = holder;
 	code = load_conf(options, &store, &conf);
 	if (code == 0)
@@ -165,7 +171,9 @@ static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 		}
 	}
 	if (code == 0) {
-		r = xtsfs_volume_open(store, conf->config, key, &params, &volume, problem, sizeof(problem));
+		do
+			r = xtsfs_volume_open(store, conf->config, key, &params, &volume, problem, sizeof(problem));
+		while (r == -EBUSY && xtsfs_mounts_is_ending(options->source, &tries));
 		key = xtsfs_secret_free(key);
 		if (r < 0) {
 			xtsfs_error("cannot open '%s': %s", options->source, problem[0] ? problem : xtsfs_strerror(r));
@@ -197,8 +205,12 @@ int main(int argc, char **argv)
 	struct xtsfs_daemon daemon = {.report_fd = -1, .argc = argc, .argv = argv};
 	struct xtsfs_options options;
 	char problem[4400];
-	int r, code, parsed;
+	int r, code = 0, parsed;
 
+	if (xtsfs_is_umount(argc, argv)) {
+		xtsfs_log_init("umount.xtsfs");
+		return xtsfs_umount(argc, argv);
+	}
 	parsed = xtsfs_options_parse(argc, argv, &options, problem, sizeof(problem));
 	r = xtsfs_daemon_descriptors(options.passphrase.passfd);
 	xtsfs_log_init("xtsfs");
@@ -210,18 +222,14 @@ int main(int argc, char **argv)
 		xtsfs_warning("cannot keep keys out of core dumps: %s, going on", xtsfs_strerror(r));
 	r = parsed;
 	if (r < 0) {
-		xtsfs_error("%s", problem[0] ? problem : xtsfs_strerror(r));
-		code = r == -EINVAL	    ? XTSFS_EXIT_USAGE
-		       : !options.source    ? XTSFS_EXIT_NOT_VOLUME
-		       : options.mountpoint ? XTSFS_EXIT_OTHER
-					    : XTSFS_EXIT_MOUNT;
+		code = xtsfs_options_refused(&options, r, problem);
 	} else if (options.help) {
 		xtsfs_options_help("xtsfs");
-		code = 0;
 	} else if (options.version) {
 		printf("xtsfs %s\n", XTSFS_VERSION);
-		code = 0;
-	} else {
+	} else if (options.remount) {
+		code = xtsfs_remount(&options);
+	} else if (!options.fake) {
 		xtsfs_log_set_level(options.log_level);
 		xtsfs_secret_allow_swap(options.allow_swap);
 		r = options.foreground ? 0 : xtsfs_daemon_begin(&daemon);

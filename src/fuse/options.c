@@ -4,39 +4,34 @@
  *
  *     xtsfs [-f] [-d] [-o OPTION[,OPTION…]]… SOURCE MOUNTPOINT
  *
- * mount(8) calls a helper with "SOURCE MOUNTPOINT [-sfnv] [-o …]". A comma inside a value is written "\,", as libfuse
- * and libmount do. What only mount, systemd or people read from fstab (noauto, x-…, comment=…) is passed over; what the
- * kernel does for any filesystem (nosuid, noexec, …) goes to it; the rest must be known.
+ * mount(8) calls a helper with "SOURCE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o …]". A comma inside a value is written
+ * "\,", as libfuse and libmount do, or the value is in double quotes, as mount(8) has it. What only mount, systemd or
+ * people read from fstab (noauto, x-…, comment=…) is passed over; what the kernel does for any filesystem (nosuid,
+ * noexec, …) goes to it; the rest must be known.
  */
 #include "fuse/options.h"
 
 #include "base/cleanup.h"
+#include "base/exit-codes.h"
 #include "base/parse.h"
+#include "fuse/mounts.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const for_others[] = {"noauto",
-					 "auto",
-					 "user",
-					 "users",
-					 "nouser",
-					 "owner",
-					 "group",
-					 "nofail",
-					 "_netdev",
-					 "defaults",
-					 "default_permissions",
-					 "async",
-					 "loud",
-					 "silent"};
-static const char *const for_kernel[] = {
-	"suid",	       "nosuid",   "dev",	 "nodev",    "exec",	   "noexec",   "sync",
-	"dirsync",     "atime",	   "noatime",	 "diratime", "nodiratime", "relatime", "norelatime",
-	"strictatime", "lazytime", "nolazytime", "mand",     "nomand",	   "iversion", "noiversion"};
+/* What mount, systemd or people read from fstab, and what is so anyway. */
+static const char *const for_others[] = {
+	"noauto",  "auto",  "user",    "nouser",  "users",    "nousers", "owner",
+	"noowner", "group", "nogroup", "_netdev", "defaults", "comment", "default_permissions"};
+static const char *const for_others_starts[] = {"x-", "X-", "comment=", "user=", "helper=", "uhelper="};
+/* What mount(8) takes from mountinfo for a remount of what is not in fstab. */
+static const char *const of_mountinfo[] = {"user_id=", "group_id=", "rootmode=", "max_read=", "blksize=", "seclabel"};
+
+#define ELEMENTS(list) (sizeof(list) / sizeof((list)[0]))
 
 static bool is_in(const char *word, const char *const *list, size_t count)
 {
@@ -51,16 +46,12 @@ static bool starts(const char *word, const char *prefix)
 	return strncmp(word, prefix, strlen(prefix)) == 0;
 }
 
-static int add_mount_flag(struct xtsfs_options *options, const char *flag)
+static bool starts_one_of(const char *word, const char *const *list, size_t count)
 {
-	char *longer;
-
-	if (asprintf(&longer, "%s%s%s", options->mount_flags ? options->mount_flags : "",
-		     options->mount_flags ? "," : "", flag) < 0)
-		return -ENOMEM;
-	free(options->mount_flags);
-	options->mount_flags = longer;
-	return 0;
+	for (size_t i = 0; i < count; i++)
+		if (starts(word, list[i]))
+			return true;
+	return false;
 }
 
 static int set_string(char **place, const char *value)
@@ -134,12 +125,20 @@ static bool set_flag(struct xtsfs_options *options, const char *name)
 		options->salvage = options->read_only = true;
 	else if (strcmp(name, "allow_other") == 0)
 		options->allow_other = true;
+	else if (strcmp(name, "allow_suid") == 0)
+		options->allow_suid = true;
+	else if (strcmp(name, "allow_dev") == 0)
+		options->allow_dev = true;
 	else if (strcmp(name, "allow_swap") == 0)
 		options->allow_swap = true;
 	else if (strcmp(name, "log_names") == 0)
 		options->log_names = true;
 	else if (strcmp(name, "nosandbox") == 0)
 		options->no_sandbox = true;
+	else if (strcmp(name, "nofail") == 0)
+		options->no_fail = true;
+	else if (strcmp(name, "remount") == 0)
+		options->remount = true;
 	else if (strcmp(name, "nonempty") != 0)
 		return false;
 	return true;
@@ -150,26 +149,22 @@ static int set_option(struct xtsfs_options *options, char *word, char *ret_probl
 	char *value = strchr(word, '=');
 	int r;
 
-	if (!*word || is_in(word, for_others, sizeof(for_others) / sizeof(for_others[0])) || starts(word, "x-") ||
-	    starts(word, "X-") || starts(word, "comment=") || starts(word, "user="))
+	if (!*word || is_in(word, for_others, ELEMENTS(for_others)) ||
+	    starts_one_of(word, for_others_starts, ELEMENTS(for_others_starts)) ||
+	    xtsfs_flags_option(&options->flags, word))
 		return 0;
-	if (is_in(word, for_kernel, sizeof(for_kernel) / sizeof(for_kernel[0]))) {
-		/* The kernel leaves atime to us, that is to the backing filesystem. */
-		if (strcmp(word, "noatime") == 0)
-			options->no_atime = true;
-		else if (strcmp(word, "atime") == 0 || strcmp(word, "relatime") == 0 ||
-			 strcmp(word, "strictatime") == 0)
-			options->no_atime = false;
-		return add_mount_flag(options, word);
-	}
+	if (options->remount && starts_one_of(word, of_mountinfo, ELEMENTS(of_mountinfo)))
+		return 0;
 	if (!value) {
-		if (set_flag(options, word))
+		if (set_flag(options, word) || options->sloppy)
 			return 0;
 		snprintf(ret_problem, problem_bytes, "unknown option '%s', or it lacks a value; see --help", word);
 		return -EINVAL;
 	}
 	*value++ = '\0';
 	r = set_value(options, word, value);
+	if (r == 1 && options->sloppy)
+		return 0;
 	if (r == 1)
 		snprintf(ret_problem, problem_bytes, "unknown option '%s'; see --help", word);
 	else if (r < 0 && r != -ENOMEM)
@@ -178,15 +173,36 @@ static int set_option(struct xtsfs_options *options, char *word, char *ret_probl
 	return r == -ENOMEM || r == 0 ? r : -EINVAL;
 }
 
-/* Splits at commas that have no backslash before them, and takes backslashes away, in place. */
+/*
+ * Where the value that begins at @value, behind a "=", ends if it is put in double quotes, as mount(8) has it; NULL if
+ * it is not, or if the quotes are not around all of it.
+ */
+static const char *closing_quote(const char *value)
+{
+	if (*value != '"')
+		return NULL;
+	for (value++; *value; value++) {
+		if (*value == '\\' && value[1])
+			value++;
+		else if (*value == '"' && (value[1] == ',' || value[1] == '\0'))
+			return value;
+	}
+	return NULL;
+}
+
+/* Splits at commas that have no backslash before them and are not in quotes, and takes both away, in place. */
 static int set_options(struct xtsfs_options *options, char *list, char *ret_problem, size_t problem_bytes)
 {
 	char *read = list, *write = list, *word = list;
+	const char *quote = NULL;
+	bool in_value = false;
 
 	for (;; read++) {
 		if (*read == '\\' && read[1]) {
 			*write++ = *++read;
-		} else if (*read == ',' || *read == '\0') {
+		} else if (quote && read == quote) {
+			quote = NULL;
+		} else if ((*read == ',' && !quote) || *read == '\0') {
 			bool end = *read == '\0';
 			int r;
 
@@ -195,8 +211,14 @@ static int set_options(struct xtsfs_options *options, char *list, char *ret_prob
 			if (r < 0 || end)
 				return r;
 			word = write;
+			in_value = false;
 		} else {
 			*write++ = *read;
+			if (*read == '=' && !in_value) {
+				in_value = true;
+				quote = closing_quote(read + 1);
+				read += quote ? 1 : 0;
+			}
 		}
 	}
 }
@@ -238,9 +260,12 @@ static int make_absolute(char **path)
 static int parse_arguments(int argc, char **argv, struct xtsfs_options *options, const char *positional[2],
 			   char *ret_problem, size_t problem_bytes)
 {
-	unsigned count = 0;
+	xtsfs_auto_free const char **lists = calloc((size_t)argc + 1, sizeof(*lists));
+	unsigned count = 0, list_count = 0;
 	bool only_positional = false;
 
+	if (!lists)
+		return -ENOMEM;
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i];
 
@@ -261,28 +286,35 @@ static int parse_arguments(int argc, char **argv, struct xtsfs_options *options,
 		} else if (strcmp(arg, "-d") == 0) {
 			options->foreground = options->fuse_debug = true;
 		} else if (options->mount_helper && strspn(arg + 1, "sfnvw") == strlen(arg + 1)) {
-			continue; /* mount(8)'s flags for helpers */
+			/* mount(8)'s flags for helpers */
+			options->fake |= strchr(arg, 'f') != NULL;
+			options->sloppy |= strchr(arg, 's') != NULL;
+		} else if (options->mount_helper && strcmp(arg, "-N") == 0 && i + 1 < argc) {
+			options->namespace = argv[++i];
 		} else if (strcmp(arg, "-r") == 0) {
 			options->read_only = true;
 		} else if (strcmp(arg, "-t") == 0 && i + 1 < argc) {
 			i++;
 		} else if (strncmp(arg, "-o", 2) == 0) {
-			const char *list = arg[2] ? arg + 2 : i + 1 < argc ? argv[++i] : NULL;
-			xtsfs_auto_free char *copy = list ? strdup(list) : NULL;
-			int r;
-
-			if (!list) {
+			if (!arg[2] && i + 1 == argc) {
 				snprintf(ret_problem, problem_bytes, "-o needs options; see --help");
 				return -EINVAL;
 			}
-			r = copy ? set_options(options, copy, ret_problem, problem_bytes) : -ENOMEM;
-			if (r < 0)
-				return r;
+			lists[list_count++] = arg[2] ? arg + 2 : argv[++i];
 		} else {
 			snprintf(ret_problem, problem_bytes, "unknown argument '%s'; see --help", arg);
 			return -EINVAL;
 		}
 	}
+	for (unsigned i = 0; i < list_count; i++) {
+		xtsfs_auto_free char *copy = strdup(lists[i]);
+		int r = copy ? set_options(options, copy, ret_problem, problem_bytes) : -ENOMEM;
+
+		if (r < 0)
+			return r;
+	}
+	/* mount(8) does not hand on suid and dev from fstab. Their opposites come from user, too, and prevail. */
+	options->flags.given |= (options->allow_suid ? MS_NOSUID : 0) | (options->allow_dev ? MS_NODEV : 0);
 	if (!options->help && !options->version && count < 2) {
 		snprintf(ret_problem, problem_bytes, "SOURCE and MOUNTPOINT are needed; see --help");
 		return -EINVAL;
@@ -309,12 +341,20 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 		snprintf(ret_problem, problem_bytes, "passfile, passfd, passcmd and keyfile exclude each other");
 		return -EINVAL;
 	}
-	r = absolute(positional[0], true, &options->source, ret_problem, problem_bytes);
+	r = options->namespace ? xtsfs_mounts_enter(options->namespace) : 0;
+	if (r == -ENOENT)
+		r = -ESRCH; /* not what nofail means */
+	if (r < 0)
+		snprintf(ret_problem, problem_bytes, "cannot enter the mount namespace '%s': %s", options->namespace,
+			 xtsfs_strerror(r));
+	/* The source of a remount may be what fsname says, and is not used. */
+	if (r == 0 && !options->remount)
+		r = absolute(positional[0], true, &options->source, ret_problem, problem_bytes);
 	if (r == 0)
 		r = absolute(positional[1], true, &options->mountpoint, ret_problem, problem_bytes);
 	if (r == 0)
 		r = make_absolute(&options->pidfile);
-	if (r < 0)
+	if (r < 0 || options->remount)
 		return r;
 	size_t bytes = strlen(options->source);
 
@@ -327,6 +367,19 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 	return options->fsname ? 0 : set_string(&options->fsname, options->source);
 }
 
+int xtsfs_options_refused(const struct xtsfs_options *options, int r, const char *problem)
+{
+	if (r == -ENOENT && options->mount_helper && options->no_fail && !options->source) {
+		xtsfs_notice("%s; not mounted, and no error because of nofail", problem);
+		return XTSFS_EXIT_OK;
+	}
+	xtsfs_error("%s", problem[0] ? problem : xtsfs_strerror(r));
+	return r == -EINVAL	     ? XTSFS_EXIT_USAGE
+	       : !options->source    ? XTSFS_EXIT_NOT_VOLUME
+	       : options->mountpoint ? XTSFS_EXIT_OTHER
+				     : XTSFS_EXIT_MOUNT;
+}
+
 void xtsfs_options_done(struct xtsfs_options *options)
 {
 	free((char *)(uintptr_t)options->passphrase.passfile);
@@ -336,7 +389,6 @@ void xtsfs_options_done(struct xtsfs_options *options)
 	free(options->mountpoint);
 	free(options->pidfile);
 	free(options->fsname);
-	free(options->mount_flags);
 	*options = (struct xtsfs_options){.passphrase = XTSFS_SOURCE_NONE};
 }
 

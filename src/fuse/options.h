@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/passphrase.h"
 #include "crypto/engine.h"
+#include "fuse/flags.h"
 
 #include <stdbool.h>
 
@@ -27,6 +28,8 @@
 	X("rw", NULL, "mount for reading and writing (the default)")                                                 \
 	X("salvage", NULL, "mount read-only and give out what decrypts, authentic or not")                           \
 	X("allow_other", NULL, "other users may use the mount; as root, files belong to who makes them")             \
+	X("allow_suid", NULL, "setuid programs work, which they do not by default (root only)")                      \
+	X("allow_dev", NULL, "device nodes work, which they do not by default (root only)")                          \
 	X("nonempty", NULL, "accepted; a mount point may hold files, which are covered while mounted")               \
 	X("allow_swap", NULL, "go on where memory for keys cannot be locked")                                        \
 	X("log_level", "LEVEL", "error, warning, notice (the default), info or debug")                               \
@@ -40,18 +43,21 @@ struct xtsfs_options {
 	char *source;	  /* absolute */
 	char *mountpoint; /* absolute */
 	bool foreground, help, version;
-	bool mount_helper; /* called as mount.xtsfs and the like: mount(8)'s exit codes */
+	bool mount_helper;     /* called as mount.xtsfs and the like: mount(8)'s exit codes */
+	bool fake, sloppy;     /* as a helper: do everything but mount; pass over unknown options */
+	bool no_fail;	       /* as a helper: no error if there is no SOURCE */
+	bool remount;	       /* then there is no source, only a mount point */
+	const char *namespace; /* of mounts, where to do it all; NULL: here */
 	struct xtsfs_source passphrase;
 	int slot; /* -1: any */
 	enum xtsfs_engine_choice engine;
 	unsigned threads; /* 0: default */
 	unsigned watchdog_s;
-	bool read_only, salvage, allow_other, allow_swap, log_names, no_sandbox, fuse_debug;
-	bool no_atime; /* noatime is among mount_flags */
+	bool read_only, salvage, allow_other, allow_suid, allow_dev, allow_swap, log_names, no_sandbox, fuse_debug;
 	enum xtsfs_log_level log_level;
 	char *pidfile;
 	char *fsname;
-	char *mount_flags; /* for the kernel: "nosuid,noexec,…", or NULL */
+	struct xtsfs_flags flags; /* for the kernel */
 };
 
 /**
@@ -60,6 +66,8 @@ struct xtsfs_options {
  */
 int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options, char *ret_problem,
 			size_t problem_bytes);
+/** Say @problem, or what @r of xtsfs_options_parse() means without one. Returns the exit code. */
+int xtsfs_options_refused(const struct xtsfs_options *options, int r, const char *problem);
 void xtsfs_options_done(struct xtsfs_options *options);
 void xtsfs_options_help(const char *program);
 

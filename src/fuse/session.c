@@ -14,6 +14,7 @@
  */
 #include "fuse/session.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "fuse/flusher.h"
 #include "fuse/ops.h"
@@ -104,6 +105,7 @@ static int add_option(struct fuse_args *args, const char *name, const char *valu
 
 static int make_args(const struct xtsfs_options *options, struct fuse_args *args)
 {
+	xtsfs_auto_free char *flags = NULL;
 	int r = fuse_opt_add_arg(args, "xtsfs") < 0 ? -ENOMEM : 0;
 
 	if (r == 0)
@@ -116,8 +118,10 @@ static int make_args(const struct xtsfs_options *options, struct fuse_args *args
 		r = add_option(args, "allow_other", NULL);
 	if (r == 0 && options->read_only)
 		r = add_option(args, "ro", NULL);
-	if (r == 0 && options->mount_flags)
-		r = fuse_opt_add_arg(args, "-o") < 0 || fuse_opt_add_arg(args, options->mount_flags) < 0 ? -ENOMEM : 0;
+	if (r == 0)
+		r = xtsfs_flags_for_libfuse(&options->flags, &flags);
+	if (r == 0 && flags)
+		r = fuse_opt_add_arg(args, "-o") < 0 || fuse_opt_add_arg(args, flags) < 0 ? -ENOMEM : 0;
 	if (r == 0 && options->fuse_debug)
 		r = fuse_opt_add_arg(args, "-d") < 0 ? -ENOMEM : 0;
 	return r;
@@ -147,6 +151,12 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 	if (r == 0) {
 		r = fuse_session_mount(session->se, options->mountpoint) == 0 ? 0 : -EIO;
 		session->mounted = r == 0;
+	}
+	if (r == 0) {
+		r = xtsfs_flags_apply(&options->flags, options->mountpoint);
+		if (r < 0)
+			xtsfs_error("cannot set the options of the mount: %s%s", xtsfs_strerror(r),
+				    r == -EPERM ? "; nosymfollow needs root" : "");
 	}
 	if (r == 0)
 		r = xtsfs_wire_attach(session->se);

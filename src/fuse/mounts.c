@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A line of mountinfo: id, parent, device, root, mount point, options of the mount, fields without a fixed number, "-",
+ * type, source, options of the filesystem. Blanks, tabs, line feeds and backslashes in names are "\ooo".
+ */
+#include "fuse/mounts.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "format/ondisk.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WAIT_STEP_MS 50
+
+struct line {
+	char *mountpoint, *options, *type, *source, *super_options;
+};
+
+static bool is_octal(const char *text)
+{
+	return text[0] >= '0' && text[0] <= '3' && text[1] >= '0' && text[1] <= '7' && text[2] >= '0' && text[2] <= '7';
+}
+
+static char *unescape(char *text)
+{
+	char *write = text;
+
+	for (const char *read = text; *read; write++) {
+		if (*read == '\\' && is_octal(read + 1)) {
+			*write = (char)((read[1] - '0') << 6 | (read[2] - '0') << 3 | (read[3] - '0'));
+			read += 4;
+		} else {
+			*write = *read++;
+		}
+	}
+	*write = '\0';
+	return text;
+}
+
+static bool split(char *text, struct line *ret_line)
+{
+	char *fields[6], *word;
+
+	text[strcspn(text, "\n")] = '\0';
+	for (size_t i = 0; i < 6; i++) {
+		fields[i] = strsep(&text, " ");
+		if (!fields[i])
+			return false;
+	}
+	do
+		word = strsep(&text, " ");
+	while (word && strcmp(word, "-") != 0);
+	*ret_line = (struct line){.mountpoint = unescape(fields[4]), .options = fields[5]};
+	ret_line->type = strsep(&text, " ");
+	ret_line->source = strsep(&text, " ");
+	ret_line->super_options = strsep(&text, " ");
+	if (!ret_line->super_options)
+		return false;
+	unescape(ret_line->source);
+	return true;
+}
+
+static unsigned long flags_of(const char *options, bool *ret_allow_other)
+{
+	struct xtsfs_flags flags = {0};
+	xtsfs_auto_free char *copy = strdup(options);
+	char *rest = copy, *word;
+
+	while (rest && (word = strsep(&rest, ","))) {
+		(void)xtsfs_flags_option(&flags, word);
+		if (strcmp(word, "ro") == 0)
+			flags.set |= MS_RDONLY;
+		if (ret_allow_other && strcmp(word, "allow_other") == 0)
+			*ret_allow_other = true;
+	}
+	return flags.set;
+}
+
+int xtsfs_mounts_at(const char *mountpoint, struct xtsfs_mounted *ret_mounted)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	struct xtsfs_mounted found = {0};
+	xtsfs_auto_free char *text = NULL;
+	struct line line;
+	size_t room = 0;
+
+	if (!file)
+		return -errno;
+	while (getline(&text, &room, file) > 0) {
+		if (!split(text, &line) || strcmp(line.mountpoint, mountpoint) != 0)
+			continue;
+		free(found.source);
+		found = (struct xtsfs_mounted){.source = strdup(line.source),
+					       .is_ours = strcmp(line.type, "fuse.xtsfs") == 0};
+		found.flags = flags_of(line.options, NULL);
+		found.super_flags = flags_of(line.super_options, &found.allow_other);
+	}
+	fclose(file);
+	if (!found.source)
+		return -ENOENT;
+	*ret_mounted = found;
+	return 0;
+}
+
+void xtsfs_mounts_done(struct xtsfs_mounted *mounted)
+{
+	free(mounted->source);
+	mounted->source = NULL;
+}
+
+bool xtsfs_mounts_has(const char *source, const char *mountpoint)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	xtsfs_auto_free char *text = NULL;
+	struct line line;
+	size_t room = 0;
+	bool found = false;
+
+	while (file && !found && getline(&text, &room, file) > 0)
+		found = split(text, &line) && strcmp(line.type, "fuse.xtsfs") == 0 &&
+			((source && strcmp(line.source, source) == 0) ||
+			 (mountpoint && strncmp(line.mountpoint, mountpoint, XTSFS_HOLDER_PATH_BYTES) == 0));
+	if (file)
+		fclose(file);
+	return found;
+}
+
+int xtsfs_mounts_holder(const char *source, struct xtsfs_holder *ret_holder)
+{
+	xtsfs_auto_free char *path = NULL;
+	char text[256];
+	long pid = 0;
+	ssize_t n;
+
+	*ret_holder = (struct xtsfs_holder){0};
+	if (asprintf(&path, "%s/" XTSFS_NAME_LOCK, source) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	xtsfs_auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	if (sscanf(text, "xtsfs, process %ld, mounted at %180[^\n]", &pid, ret_holder->mountpoint) == 2 && pid > 0)
+		ret_holder->pid = (pid_t)pid;
+	ret_holder->is_named = text[0];
+	return 0;
+}
+
+bool xtsfs_mounts_is_ending(const char *source, unsigned *tries)
+{
+	static const struct timespec step = {.tv_nsec = WAIT_STEP_MS * 1000000L};
+	struct xtsfs_holder holder;
+	unsigned enough = 30 * 1000 / WAIT_STEP_MS;
+
+	if (xtsfs_mounts_holder(source, &holder) < 0)
+		return false;
+	if (!holder.is_named)
+		enough = 5 * 1000 / WAIT_STEP_MS; /* a reader, or a writer that has written everything */
+	else if (!holder.pid || (kill(holder.pid, 0) < 0 && errno == ESRCH))
+		return false; /* no mount, or on another machine */
+	if (*tries >= enough || xtsfs_mounts_has(source, holder.pid ? holder.mountpoint : NULL))
+		return false;
+	if ((*tries)++ == 1000 / WAIT_STEP_MS)
+		xtsfs_notice("waiting for who had '%s' mounted to write everything out", source);
+	nanosleep(&step, NULL);
+	return true;
+}
+
+int xtsfs_mounts_enter(const char *path)
+{
+	xtsfs_auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return setns(fd, CLONE_NEWNS) < 0 ? -errno : 0;
+}
