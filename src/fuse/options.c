@@ -342,11 +342,11 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 		return -EINVAL;
 	}
 	r = options->namespace ? xtsfs_mounts_enter(options->namespace) : 0;
-	if (r == -ENOENT)
-		r = -ESRCH; /* not what nofail means */
-	if (r < 0)
+	if (r < 0) {
 		snprintf(ret_problem, problem_bytes, "cannot enter the mount namespace '%s': %s", options->namespace,
 			 xtsfs_strerror(r));
+		r = -ESRCH; /* ENOENT is what nofail means */
+	}
 	/* The source of a remount may be what fsname says, and is not used. */
 	if (r == 0 && !options->remount)
 		r = absolute(positional[0], true, &options->source, ret_problem, problem_bytes);
