@@ -276,10 +276,10 @@ int cmd_bench(const struct cli_verb *verb, int argc, char **argv)
 	bool json = false;
 	const struct cli_option options[] = {
 		{.name = "engine",
-		 .argument = "NAME",
+		 .argument = "kernel|user",
 		 .type = CLI_TEXT,
 		 .value = &bench.engine_name,
-		 .help = "kernel or user; both if not given"},
+		 .help = "only this one"},
 		{.name = "seconds",
 		 .argument = "S",
 		 .type = CLI_TEXT,

@@ -273,10 +273,10 @@ int cmd_init(const struct cli_verb *verb, int argc, char **argv)
 	};
 	const struct cli_option options[] = {
 		{.name = "integrity",
-		 .argument = "MODE",
+		 .argument = "aes-gmac|hmac-sha256|none",
 		 .type = CLI_TEXT,
 		 .value = &init.integrity_name,
-		 .help = "how content is authenticated: aes-gmac (default),\nhmac-sha256, or none"},
+		 .help = "how content is authenticated (default: aes-gmac)"},
 		{.name = "content-keys",
 		 .argument = "N",
 		 .type = CLI_NUMBER,

@@ -32,7 +32,7 @@
 	X("allow_dev", NULL, "device nodes work, which they do not by default (root only)")                          \
 	X("nonempty", NULL, "accepted; a mount point may hold files, which are covered while mounted")               \
 	X("allow_swap", NULL, "go on where memory for keys cannot be locked")                                        \
-	X("log_level", "LEVEL", "error, warning, notice (the default), info or debug")                               \
+	X("log_level", "error|warning|notice|info|debug", "what is told (default: notice)")                          \
 	X("watchdog", "SECONDS", "warn of requests that take longer; 0: never (default: 60)")                        \
 	X("log_names", NULL, "messages about damaged files may name them in plain")                                  \
 	X("nosandbox", NULL, "leave out the limits that the daemon puts on itself before it serves")                 \
