@@ -27,7 +27,9 @@ class Terminal:
                                         start_new_session=True)
         os.close(slave)
         self.seen = b""
-        self.type(setup)
+        with open(os.path.join(env["HOME"], "setup"), "w", encoding="utf-8") as file:
+            file.write(setup)
+        self.type(". ~/setup\n")
         self.answer()
 
     def type(self, text):
