@@ -128,4 +128,4 @@ _xtsfs() {
 	fi
 }
 
-complete -F _xtsfs xtsfs mount.xtsfs mount.fuse.xtsfs xtsfsctl mkfs.xtsfs fsck.xtsfs
+complete -F _xtsfs xtsfs mount.xtsfs mount.fuse.xtsfs umount.xtsfs umount.fuse.xtsfs xtsfsctl mkfs.xtsfs fsck.xtsfs

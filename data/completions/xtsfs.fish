@@ -136,7 +136,7 @@ function __xtsfs_complete
     end
 end
 
-for command in xtsfs mount.xtsfs mount.fuse.xtsfs xtsfsctl mkfs.xtsfs fsck.xtsfs
+for command in xtsfs mount.xtsfs mount.fuse.xtsfs umount.xtsfs umount.fuse.xtsfs xtsfsctl mkfs.xtsfs fsck.xtsfs
     complete --command $command --erase
     complete --command $command --no-files --arguments '(__xtsfs_complete)'
 end

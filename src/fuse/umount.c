@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * umount.xtsfs DIRECTORY [-flnrv] [-N NAMESPACE] [-t TYPE]
+ * umount.xtsfs MOUNTPOINT [-flnrv] [-N NAMESPACE] [-t TYPE]
  *
  * The kernel does not wait for the daemon of a FUSE mount when it unmounts it. Whoever goes on and unmounts what the
  * volume lies on then finds it busy. So this program, which umount(8) starts as whoever has called it, has umount(8) do
@@ -17,6 +17,7 @@
 #include "fuse/mounts.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -60,6 +61,15 @@ static int run_umount(const char *flags, const char *directory)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : XTSFS_MOUNT_INTERRUPTED;
 }
 
+static void print_help(void)
+{
+	printf("Usage: umount.xtsfs [OPTION...] MOUNTPOINT\n"
+	       "Unmount the encrypted directory that is mounted at MOUNTPOINT, and wait until its daemon has ended.\n"
+	       "umount(8) calls this program, and the options are umount(8)'s: -f, -l, -n, -r, -v, -N, -t.\n\n"
+	       "  -h, --help     this text\n"
+	       "  -V, --version  the version\n");
+}
+
 bool xtsfs_is_umount(int argc, char **argv)
 {
 	const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
@@ -79,6 +89,14 @@ int xtsfs_umount(int argc, char **argv)
 		const char *arg = argv[i];
 		bool has_value = strcmp(arg, "-N") == 0 || strcmp(arg, "-t") == 0;
 
+		if (strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0) {
+			print_help();
+			return 0;
+		}
+		if (strcmp(arg, "-V") == 0 || strcmp(arg, "--version") == 0) {
+			printf("umount.xtsfs %s\n", XTSFS_VERSION);
+			return 0;
+		}
 		if (has_value && i + 1 < argc) {
 			i++;
 			namespace = arg[1] == 'N' ? argv[i] : namespace;
