@@ -249,6 +249,13 @@ void xtsfs_unreaddir(struct xtsfs_dir *dir)
 	dir->position = dir->last_position;
 }
 
+bool xtsfs_dir_is_told(const struct xtsfs_dir *dir)
+{
+	const struct stat st = {.st_dev = dir->node->dev, .st_ino = dir->record->d_ino, .st_mode = S_IFREG};
+
+	return dir->record->d_type == DT_REG && xtsfs_node_is_told(dir->volume, &st);
+}
+
 int xtsfs_dir_lookup(struct xtsfs_dir *dir, struct xtsfs_node **ret_node, struct stat *ret_stat)
 {
 	struct xtsfs_volume *volume = dir->volume;

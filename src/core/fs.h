@@ -20,6 +20,11 @@
 struct xtsfs_node *xtsfs_root(struct xtsfs_volume *volume);
 /** Give back @count references (the kernel's lookups). */
 void xtsfs_forget(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t count);
+/**
+ * Note that whoever keeps attributes of this file has been told of them, and relies on them for @seconds; 0: they have
+ * changed since, or what he has of them has. A hint: what is listed then need not be told once more.
+ */
+void xtsfs_node_told(struct xtsfs_node *node, uint32_t seconds);
 
 /* ---- directories ---- */
 xtsfs_must_check int xtsfs_lookup(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name,
@@ -42,6 +47,8 @@ xtsfs_must_check int xtsfs_seekdir(struct xtsfs_dir *dir, int64_t position);
 xtsfs_must_check int xtsfs_readdir(struct xtsfs_dir *dir, struct xtsfs_dirent *ret_entry);
 /** Make the entry that was read last come again. */
 void xtsfs_unreaddir(struct xtsfs_dir *dir);
+/** Is the entry that was read last a regular file that is noted as told? */
+bool xtsfs_dir_is_told(const struct xtsfs_dir *dir);
 /** Node and attributes of the entry that was read last (not "." and ".."). -ENOENT: gone meanwhile. */
 xtsfs_must_check int xtsfs_dir_lookup(struct xtsfs_dir *dir, struct xtsfs_node **ret_node, struct stat *ret_stat);
 

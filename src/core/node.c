@@ -8,10 +8,12 @@
  * References are counted under the table's mutex; the last one frees the node, its links and with them maybe its
  * parents, which is done in a loop, not by recursion, since trees can be deep.
  */
+#include "core/fs.h"
 #include "core/internal.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static size_t slot_of(const struct xtsfs_volume *volume, dev_t dev, ino_t ino)
 {
@@ -159,6 +161,30 @@ struct xtsfs_node *xtsfs_node_find(struct xtsfs_volume *volume, const struct sta
 	if (node)
 		node->refs++;
 	return node;
+}
+
+static uint32_t now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint32_t)now.tv_sec;
+}
+
+void xtsfs_node_told(struct xtsfs_node *node, uint32_t seconds)
+{
+	uint32_t until_s = seconds ? now_s() + seconds : 0;
+
+	if (__atomic_load_n(&node->told_until_s, __ATOMIC_RELAXED) != until_s)
+		__atomic_store_n(&node->told_until_s, until_s, __ATOMIC_RELAXED);
+}
+
+bool xtsfs_node_is_told(struct xtsfs_volume *volume, const struct stat *st)
+{
+	xtsfs_guard_mutex(&volume->table_mutex);
+	const struct xtsfs_node *node = find_locked(volume, st);
+
+	return node && __atomic_load_n(&node->told_until_s, __ATOMIC_RELAXED) > now_s();
 }
 
 void xtsfs_node_ref(struct xtsfs_volume *volume, struct xtsfs_node *node)

@@ -11,13 +11,14 @@
 void xtsfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct stat st;
-	int r = xtsfs_getattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), &st);
+	struct xtsfs_node *node = xtsfs_req_node(req, ino);
+	int r = xtsfs_getattr(xtsfs_req_volume(req), node, &st);
 
 	(void)fi;
 	if (r < 0)
 		xtsfs_reply_status(req, r);
 	else
-		fuse_reply_attr(req, &st, xtsfs_attr_timeout_s(&st));
+		xtsfs_reply_attr(req, node, &st);
 }
 
 static struct timespec time_of(struct timespec given, int to_set, int now, int set)
@@ -56,7 +57,7 @@ void xtsfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_
 	if (r < 0)
 		xtsfs_reply_status(req, r);
 	else
-		fuse_reply_attr(req, &st, xtsfs_attr_timeout_s(&st));
+		xtsfs_reply_attr(req, node, &st);
 }
 
 void xtsfs_op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -130,10 +131,15 @@ void xtsfs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const c
 
 	if (r == 0 && strcmp(name, "system.posix_acl_access") == 0)
 		r = xtsfs_suid_acl(req, node);
+	xtsfs_node_told(node, 0);
 	xtsfs_reply_status(req, r);
 }
 
 void xtsfs_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	xtsfs_reply_status(req, xtsfs_removexattr(xtsfs_req_volume(req), xtsfs_req_node(req, ino), name));
+	struct xtsfs_node *node = xtsfs_req_node(req, ino);
+	int r = xtsfs_removexattr(xtsfs_req_volume(req), node, name);
+
+	xtsfs_node_told(node, 0);
+	xtsfs_reply_status(req, r);
 }

@@ -142,6 +142,10 @@ static size_t add_entry(fuse_req_t req, struct xtsfs_dir *dir, const struct xtsf
 	if (!dot) {
 		if (fuse_add_direntry_plus(req, NULL, 0, dirent->name, NULL, 0) > room)
 			return room + 1;
+		/* Without a node it is the name alone. For what the kernel knows it is better: it would forget the ACLs
+		 * that it has looked for. */
+		if (xtsfs_dir_is_told(dir))
+			return fuse_add_direntry_plus(req, out, room, dirent->name, &entry, dirent->next);
 		r = xtsfs_dir_lookup(dir, ret_node, &st);
 		if (r == -ENOENT)
 			return 0; /* removed meanwhile */

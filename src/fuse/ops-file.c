@@ -83,19 +83,25 @@ void xtsfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void xtsfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	xtsfs_release(xtsfs_req_volume(req), xtsfs_req_node(req, ino), for_write(fi));
+	struct xtsfs_node *node = xtsfs_req_node(req, ino);
+
+	if (for_write(fi))
+		xtsfs_node_told(node, 0); /* the kernel does not know the blocks */
+	xtsfs_release(xtsfs_req_volume(req), node, for_write(fi));
 	fuse_reply_err(req, 0);
 }
 
 void xtsfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t offset, struct fuse_file_info *fi)
 {
+	struct xtsfs_node *node = xtsfs_req_node(req, ino);
 	char *data = xtsfs_reply_buffer();
 	ssize_t n;
 
 	(void)fi;
+	xtsfs_node_told(node, 0); /* the kernel does not know the time of access */
 	if (bytes > XTSFS_REPLY_BYTES)
 		bytes = XTSFS_REPLY_BYTES;
-	n = data ? xtsfs_read(xtsfs_req_volume(req), xtsfs_req_node(req, ino), data, bytes, (uint64_t)offset) : -ENOMEM;
+	n = data ? xtsfs_read(xtsfs_req_volume(req), node, data, bytes, (uint64_t)offset) : -ENOMEM;
 	if (n < 0)
 		xtsfs_reply_status(req, (int)n);
 	else
@@ -109,6 +115,7 @@ void xtsfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t byt
 	struct xtsfs_node *node = xtsfs_req_node(req, ino);
 	ssize_t n = xtsfs_suid_changed(req, node, xtsfs_wire_kills_suid() ? XTSFS_UNPRIVILEGED : XTSFS_PRIVILEGED);
 
+	xtsfs_node_told(node, 0);
 	if (n == 0)
 		n = (fi->writepage ? xtsfs_write_cached : xtsfs_write)(volume, node, data, bytes, (uint64_t)offset);
 	/* The kernel does not look at a short count when it writes its cache back: the error must come out. */
@@ -136,6 +143,7 @@ void xtsfs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, 
 	int r = xtsfs_suid_changed(req, node, XTSFS_PRIVILEGE_UNKNOWN);
 
 	(void)fi;
+	xtsfs_node_told(node, 0);
 	if (r == 0)
 		r = xtsfs_fallocate(xtsfs_req_volume(req), node, mode, (uint64_t)offset, (uint64_t)bytes);
 	xtsfs_reply_status(req, r);

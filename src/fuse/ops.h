@@ -42,6 +42,7 @@ struct xtsfs_mount {
 	struct xtsfs_seeker *seeker; /* NULL if the kernel's cache cannot be made to write itself out (seek.c) */
 	struct xtsfs_helper *helper; /* NULL where there is no sandbox */
 	bool has_cache;		     /* the kernel keeps what is written before it sends it */
+	bool no_xattr;
 	bool writes_once; /* and its pages tell whether they are being written: a notification waits for that */
 };
 
@@ -103,6 +104,7 @@ int xtsfs_reply_errno(int error);
 void xtsfs_reply_status(fuse_req_t req, int error);
 /* An entry with the reference it carries, or the error; -ENOENT as a negative entry if @negative. */
 void xtsfs_reply_entry(fuse_req_t req, int error, struct xtsfs_node *node, const struct stat *st, bool negative);
+void xtsfs_reply_attr(fuse_req_t req, struct xtsfs_node *node, const struct stat *st);
 struct fuse_entry_param xtsfs_entry(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st);
 
 /* ops-dir.c */
