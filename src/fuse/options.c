@@ -129,6 +129,8 @@ static bool set_flag(struct xtsfs_options *options, const char *name)
 		options->allow_suid = true;
 	else if (strcmp(name, "allow_dev") == 0)
 		options->allow_dev = true;
+	else if (strcmp(name, "noxattr") == 0)
+		options->no_xattr = true;
 	else if (strcmp(name, "allow_swap") == 0)
 		options->allow_swap = true;
 	else if (strcmp(name, "log_names") == 0)

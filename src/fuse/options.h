@@ -30,6 +30,7 @@
 	X("allow_other", NULL, "other users may use the mount; as root, files belong to who makes them")             \
 	X("allow_suid", NULL, "setuid programs work, which they do not by default (root only)")                      \
 	X("allow_dev", NULL, "device nodes work, which they do not by default (root only)")                          \
+	X("noxattr", NULL, "no extended attributes, no ACLs: fewer questions of the kernel for each file")           \
 	X("nonempty", NULL, "accepted; a mount point may hold files, which are covered while mounted")               \
 	X("allow_swap", NULL, "go on where memory for keys cannot be locked")                                        \
 	X("log_level", "error|warning|notice|info|debug", "what is told (default: notice)")                          \
@@ -53,7 +54,8 @@ struct xtsfs_options {
 	enum xtsfs_engine_choice engine;
 	unsigned threads; /* 0: default */
 	unsigned watchdog_s;
-	bool read_only, salvage, allow_other, allow_suid, allow_dev, allow_swap, log_names, no_sandbox, fuse_debug;
+	bool read_only, salvage, allow_other, allow_suid, allow_dev, allow_swap, log_names, no_sandbox, no_xattr,
+		fuse_debug;
 	enum xtsfs_log_level log_level;
 	char *pidfile;
 	char *fsname;

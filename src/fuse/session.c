@@ -76,6 +76,8 @@ void xtsfs_op_init(void *userdata, struct fuse_conn_info *conn)
 		want(conn, wanted[i]);
 	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
 		do_without(conn, unwanted[i]);
+	if (mount->no_xattr)
+		do_without(conn, FUSE_CAP_POSIX_ACL);
 	conn->max_write = XTSFS_REPLY_BYTES;
 	conn->max_readahead = XTSFS_REPLY_BYTES;
 	conn->max_background = 64;
@@ -131,15 +133,23 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 		      struct xtsfs_session **ret_session)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct fuse_lowlevel_ops ops = xtsfs_fuse_ops;
 	struct xtsfs_session *session = calloc(1, sizeof(*session));
 	int r = session ? make_args(options, &args) : -ENOMEM;
 
 	if (r == 0) {
 		session->mount.volume = volume;
 		session->mount.helper = helper;
+		session->mount.no_xattr = options->no_xattr;
 		session->watchdog_s = options->watchdog_s;
 		session->read_only = options->read_only || options->salvage;
-		session->se = fuse_session_new(&args, &xtsfs_fuse_ops, sizeof(xtsfs_fuse_ops), &session->mount);
+		if (options->no_xattr) { /* asked once each, the kernel hears that there is no such request */
+			ops.getxattr = NULL;
+			ops.setxattr = NULL;
+			ops.listxattr = NULL;
+			ops.removexattr = NULL;
+		}
+		session->se = fuse_session_new(&args, &ops, sizeof(ops), &session->mount);
 		r = session->se ? 0 : -EIO;
 	}
 	if (r == 0) {

@@ -210,5 +210,6 @@ class Cryfs(Fuse):
 
 def all_systems(work):
     """In the order of tables."""
-    return [System(work), Passthrough(work), Xtsfs(work, "aes-gmac"), Xtsfs(work, "hmac-sha256"), Xtsfs(work, "none"), Gocryptfs(work),
+    return [System(work), Passthrough(work), Xtsfs(work, "aes-gmac"), Xtsfs(work, "hmac-sha256"), Xtsfs(work, "none"),
+            Xtsfs(work, "aes-gmac", "noxattr"), Gocryptfs(work),
             Securefs(work), Encfs(work), Cryfs(work)]
