@@ -431,8 +431,8 @@ class Load:
             pass
 
     def _poll(self):
-        """Is it still there?"""
-        self.call(os.lstat, '.')
+        """Is it still there? Attributes the kernel may know."""
+        self.call(os.statvfs, '.')
         self.settle()
 
     def leave(self):
