@@ -6,6 +6,7 @@ import math
 import statistics
 
 LEAST_ROUNDS = 5 # fewer give no ratio
+LOWER_IS_BETTER = ("s", "MiB", "CPU s per GiB")
 PEERS = ["gocryptfs", "securefs", "encfs", "cryfs"]
 
 
@@ -20,7 +21,7 @@ class Results:
         for line in path.read_text().splitlines():
             data = json.loads(line)
             if data["kind"] == "machine":
-                self.machine = data
+                self.add_machine(data)
             elif data["kind"] == "failure":
                 self.failures.append(data)
             else:
@@ -30,13 +31,19 @@ class Results:
                 self.cpu[step][system].append(data["cpu"])
                 self.rss[step][system].append(data["rss_kib"])
 
+    def add_machine(self, data):
+        """Of a run, or of one that went on with it and may have had other systems."""
+        known = {system["name"] for system in self.machine.get("systems", [])}
+        new = [system for system in data["systems"] if system["name"] not in known]
+        self.machine = {**data, "systems": self.machine.get("systems", []) + new, "rounds": max(data["rounds"], self.machine.get("rounds", 0))}
+
     def systems(self):
         return list(self.labels)
 
     def ratios(self, step, ours, other):
         """How many times better ours is, for each round in which both were measured; higher is better."""
         a, b = self.figures[step].get(ours, {}), self.figures[step].get(other, {})
-        lower_is_better = self.units[step] == "s"
+        lower_is_better = self.units[step] in LOWER_IS_BETTER
         return [b[r] / a[r] if lower_is_better else a[r] / b[r] for r in sorted(set(a) & set(b)) if a[r] > 0 and b[r] > 0]
 
     def best_peer(self, step):
@@ -44,7 +51,7 @@ class Results:
         medians = {peer: statistics.median(self.figures[step][peer].values()) for peer in PEERS if self.figures[step].get(peer)}
         if not medians:
             return None
-        return (min if self.units[step] == "s" else max)(medians, key=medians.get)
+        return (min if self.units[step] in LOWER_IS_BETTER else max)(medians, key=medians.get)
 
 
 def short(value):
@@ -107,7 +114,7 @@ def page(results):
     for ours in [system for system in results.systems() if system.startswith("xtsfs")]:
         parts += [f"## Ratios, {results.labels[ours]}", "", f"Higher is better; none from fewer than {LEAST_ROUNDS} rounds.", "",
                   ratios_table(results, ours), ""]
-    parts += ["## Figures", "", "What is in s is better when lower, all else when higher.", "", figures_table(results), "",
+    parts += ["## Figures", "", "What is in s and in MiB is better when lower, rates (per s, MiB/s) when higher.", "", figures_table(results), "",
               "## CPU seconds and memory (MiB) of the daemon", "", cost_table(results), ""]
     if results.failures:
         parts += ["## What could not be measured", "", table(["system", "suite", "round", "why"],

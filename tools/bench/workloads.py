@@ -36,6 +36,12 @@ class Bench:
         return max(int(full * self.scale), 16)
 
 
+def processor_time(bench, name, step):
+    """Of the daemon, if there is one."""
+    if bench.system.pids():
+        yield f"{name}: processor time", "CPU s per GiB", meter.Value(step.cpu / step.amount * 1024, step)
+
+
 def stream(bench):
     """1 GiB (250 MiB in a short run) in pieces of 128 KiB, as the peers' own benchmarks do."""
     mebibytes = max(int(1024 * bench.scale), 64)
@@ -44,6 +50,7 @@ def stream(bench):
         meter.run("dd", "if=/dev/zero", f"of={file}", "bs=128k", f"count={mebibytes * 8}", "conv=fsync")
     step.amount = mebibytes
     yield "write 128 KiB", "MiB/s", step
+    yield from processor_time(bench, "write 128 KiB", step)
     for name, cold in (("read 128 KiB, cached", False), ("read 128 KiB, cold", True)):
         if cold:
             bench.cold()
@@ -51,6 +58,8 @@ def stream(bench):
             meter.run("dd", f"if={file}", "of=/dev/null", "bs=128k")
         step.amount = mebibytes
         yield name, "MiB/s", step
+        if cold:
+            yield from processor_time(bench, name, step)
 
 
 def fio_step(bench, name, unit, **job):
@@ -115,6 +124,13 @@ def source_archive(bench):
     return kept
 
 
+def stored(bench, step):
+    """What the tree takes on the backing filesystem."""
+    for what, option in ("lengths", "--apparent-size"), ("blocks", "--block-size=1"):
+        told = meter.run("du", "-s", "--block-size=1", option, bench.system.place)
+        yield f"stored tree, {what}", "MiB", meter.Value(int(told.split()[0]) / MIB, step)
+
+
 def tree(bench):
     """A source tree: unpacked, listed, read and removed, warm and cold."""
     archive = source_archive(bench)
@@ -128,6 +144,8 @@ def tree(bench):
         with bench.step() as step:
             meter.run(*command, cwd=place)
         yield name, "s", step
+        if name == "unpack":
+            yield from stored(bench, step)
     for name, command in (("ls -lR, cold", "ls -lR >/dev/null"), ("md5sum, cold", read_all), ("find -type f, cold", "find . -type f >/dev/null"),
                           ("du, cold", "du -s . >/dev/null"), ("rm -r, cold", "rm -rf ./*")):
         bench.cold()
@@ -172,8 +190,24 @@ def small(bench):
             yield f"{kind} small files, {jobs} processes" + (", cold" if kind == "stat" else ""), "per s", step
 
 
+def million(bench):
+    """A million empty files in a thousand directories, listed; what the daemon keeps of them."""
+    directories, each = bench.count(1000), 1000
+    make = "seq 0 %d | while read -r d; do mkdir $d; done; seq 0 %d | awk '{ print int($1 / %d) \"/\" $1 }' | xargs -n 1000 touch"
+    with bench.step() as step:
+        meter.run("sh", "-c", make % (directories - 1, directories * each - 1, each), cwd=bench.top)
+    yield "create a million empty files", "s", step
+    bench.cold()
+    for name in "list a million files, cold", "list a million files again":
+        with bench.step() as step:
+            meter.run("sh", "-c", "ls -lR >/dev/null", cwd=bench.top)
+        yield name, "s", step
+    if bench.system.pids():
+        yield "memory after a million files", "MiB", meter.Value(step.rss_kib / 1024, step)
+
+
 def programs(bench):
-    """git and sqlite."""
+    """git, a build and sqlite."""
     source, home = pathlib.Path(__file__).resolve().parents[2], {**os.environ, "HOME": str(bench.work)}
     (bench.work / ".gitconfig").write_text("[safe]\n\tdirectory = *\n[user]\n\tname = Bench\n\temail = bench@example.invalid\n")
     with bench.step() as step:
@@ -183,6 +217,11 @@ def programs(bench):
     with bench.step() as step:
         meter.run("git", "status", cwd=bench.top / "clone", env=home)
     yield "git status, cold", "s", step
+    bench.cold()
+    build = ["sh", "-c", "meson setup -Dtests=false build >/dev/null && ninja -C build >/dev/null"]
+    with bench.step() as step:
+        meter.run(*build, cwd=bench.top / "clone", env=home)
+    yield "meson setup and build", "s", step
     rows = bench.count(1000)
     script = "create table t (a integer primary key, b text);" + "insert into t(b) values (hex(randomblob(50)));" * rows
     with bench.step() as step:
@@ -201,4 +240,4 @@ def mounting(bench):
     yield "mount", "s", step
 
 
-SUITES = {"stream": stream, "blocks": blocks, "tree": tree, "small": small, "programs": programs, "mount": mounting}
+SUITES = {"stream": stream, "blocks": blocks, "tree": tree, "small": small, "programs": programs, "mount": mounting, "million": million}
