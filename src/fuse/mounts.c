@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A line of mountinfo: id, parent, device, root, mount point, options of the mount, fields without a fixed number, "-",
- * type, source, options of the filesystem. Blanks, tabs, line feeds and backslashes in names are "\ooo".
- */
 #include "fuse/mounts.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/mountinfo.h"
 #include "format/ondisk.h"
 
 #include <fcntl.h>
@@ -16,58 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 #define WAIT_STEP_MS 50
-
-struct line {
-	char *mountpoint, *options, *type, *source, *super_options;
-};
-
-static bool is_octal(const char *text)
-{
-	return text[0] >= '0' && text[0] <= '3' && text[1] >= '0' && text[1] <= '7' && text[2] >= '0' && text[2] <= '7';
-}
-
-static char *unescape(char *text)
-{
-	char *write = text;
-
-	for (const char *read = text; *read; write++) {
-		if (*read == '\\' && is_octal(read + 1)) {
-			*write = (char)((read[1] - '0') << 6 | (read[2] - '0') << 3 | (read[3] - '0'));
-			read += 4;
-		} else {
-			*write = *read++;
-		}
-	}
-	*write = '\0';
-	return text;
-}
-
-static bool split(char *text, struct line *ret_line)
-{
-	char *fields[6], *word;
-
-	text[strcspn(text, "\n")] = '\0';
-	for (size_t i = 0; i < 6; i++) {
-		fields[i] = strsep(&text, " ");
-		if (!fields[i])
-			return false;
-	}
-	do
-		word = strsep(&text, " ");
-	while (word && strcmp(word, "-") != 0);
-	*ret_line = (struct line){.mountpoint = unescape(fields[4]), .options = fields[5]};
-	ret_line->type = strsep(&text, " ");
-	ret_line->source = strsep(&text, " ");
-	ret_line->super_options = strsep(&text, " ");
-	if (!ret_line->super_options)
-		return false;
-	unescape(ret_line->source);
-	return true;
-}
 
 static unsigned long flags_of(const char *options, bool *ret_allow_other)
 {
@@ -87,24 +37,24 @@ static unsigned long flags_of(const char *options, bool *ret_allow_other)
 
 int xtsfs_mounts_at(const char *mountpoint, struct xtsfs_mounted *ret_mounted)
 {
-	FILE *file = fopen("/proc/self/mountinfo", "re");
+	struct xtsfs_mountinfo_reader reader;
 	struct xtsfs_mounted found = {0};
-	xtsfs_auto_free char *text = NULL;
-	struct line line;
-	size_t room = 0;
+	struct xtsfs_mountinfo line;
+	int r = xtsfs_mountinfo_open(&reader);
 
-	if (!file)
-		return -errno;
-	while (getline(&text, &room, file) > 0) {
-		if (!split(text, &line) || strcmp(line.mountpoint, mountpoint) != 0)
+	while (xtsfs_mountinfo_next(&reader, &line)) {
+		if (strcmp(line.mountpoint, mountpoint) != 0)
 			continue;
 		free(found.source);
 		found = (struct xtsfs_mounted){.source = strdup(line.source),
-					       .is_ours = strcmp(line.type, "fuse.xtsfs") == 0};
+					       .device = makedev(line.device_major, line.device_minor),
+					       .is_ours = strcmp(line.type, XTSFS_MOUNT_TYPE) == 0};
 		found.flags = flags_of(line.options, NULL);
 		found.super_flags = flags_of(line.super_options, &found.allow_other);
 	}
-	fclose(file);
+	xtsfs_mountinfo_close(&reader);
+	if (r < 0)
+		return r;
 	if (!found.source)
 		return -ENOENT;
 	*ret_mounted = found;
@@ -119,18 +69,16 @@ void xtsfs_mounts_done(struct xtsfs_mounted *mounted)
 
 bool xtsfs_mounts_has(const char *source, const char *mountpoint)
 {
-	FILE *file = fopen("/proc/self/mountinfo", "re");
-	xtsfs_auto_free char *text = NULL;
-	struct line line;
-	size_t room = 0;
+	struct xtsfs_mountinfo_reader reader;
+	struct xtsfs_mountinfo line;
 	bool found = false;
 
-	while (file && !found && getline(&text, &room, file) > 0)
-		found = split(text, &line) && strcmp(line.type, "fuse.xtsfs") == 0 &&
-			((source && strcmp(line.source, source) == 0) ||
-			 (mountpoint && strncmp(line.mountpoint, mountpoint, XTSFS_HOLDER_PATH_BYTES) == 0));
-	if (file)
-		fclose(file);
+	if (xtsfs_mountinfo_open(&reader) == 0)
+		while (!found && xtsfs_mountinfo_next(&reader, &line))
+			found = strcmp(line.type, XTSFS_MOUNT_TYPE) == 0 &&
+				((source && strcmp(line.source, source) == 0) ||
+				 (mountpoint && strncmp(line.mountpoint, mountpoint, XTSFS_HOLDER_PATH_BYTES) == 0));
+	xtsfs_mountinfo_close(&reader);
 	return found;
 }
 

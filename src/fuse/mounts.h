@@ -15,6 +15,7 @@
 
 struct xtsfs_mounted {
 	char *source;
+	dev_t device;
 	unsigned long flags, super_flags; /* MS_…: of the mount, and of its filesystem */
 	bool is_ours, allow_other;
 };
