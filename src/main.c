@@ -24,22 +24,15 @@
 
 #define PROMPT_TRIES 3
 
-static bool has_slot(const struct xtsfs_config *config, int id)
-{
-	for (unsigned i = 0; i < config->slot_count; i++)
-		if (config->slots[i].id == (unsigned)id)
-			return true;
-	return false;
-}
-
 /* From the passphrase to the volume key. An exit code. */
-static int unlock(const struct xtsfs_options *options, const struct xtsfs_conf *conf, struct xtsfs_secret **ret_key)
+static int unlock(const struct xtsfs_options *options, const struct xtsfs_conf *conf, struct xtsfs_secret **ret_key,
+		  struct xtsfs_mount_facts *ret_facts)
 {
 	bool asks = xtsfs_source_count(&options->passphrase) == 0;
 	char prompt[4200], problem[512];
 	int r = -XTSFS_EPASS;
 
-	if (options->slot >= 0 && !has_slot(conf->config, options->slot)) {
+	if (options->slot >= 0 && !xtsfs_config_slot(conf->config, options->slot)) {
 		xtsfs_error("'%s' has no keyslot %d", options->source, options->slot);
 		return XTSFS_EXIT_SLOT;
 	}
@@ -65,9 +58,10 @@ static int unlock(const struct xtsfs_options *options, const struct xtsfs_conf *
 		else
 			with.passphrase = secret;
 		r = xtsfs_conf_unlock(conf, &with, ret_key, &slot);
-		if (r == 0)
+		if (r == 0) {
+			xtsfs_mount_facts_slot(ret_facts, xtsfs_config_slot(conf->config, slot));
 			xtsfs_info("keyslot %d opened the volume", slot);
-		else if (r == -XTSFS_EPASS)
+		} else if (r == -XTSFS_EPASS)
 			xtsfs_error("no keyslot of '%s' opens with this %s", options->source,
 				    is_keyfile ? "keyfile" : "passphrase");
 		else if (r == -XTSFS_EAUTH)
@@ -105,7 +99,7 @@ static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **r
 }
 
 static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, const struct xtsfs_store *store,
-		 struct xtsfs_volume *volume, unsigned threads)
+		 struct xtsfs_volume *volume, const struct xtsfs_mount_facts *facts)
 {
 	struct xtsfs_session *session;
 	int r = xtsfs_session_new(options, volume, daemon->helper, &session);
@@ -118,12 +112,13 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 	if (r < 0)
 		xtsfs_error("cannot write '%s': %s", options->pidfile, xtsfs_strerror(r));
 	if (r == 0) {
+		xtsfs_session_control(session, options, facts);
 		r = xtsfs_daemon_ready(daemon, options, store->root);
 		if (r < 0)
 			xtsfs_error("cannot go into the background: %s", xtsfs_strerror(r));
 	}
 	if (r == 0) {
-		r = xtsfs_session_loop(session, threads);
+		r = xtsfs_session_loop(session, facts->threads);
 		if (r < 0)
 			xtsfs_error("the mount at '%s' ended: %s", options->mountpoint, xtsfs_strerror(r));
 	}
@@ -150,6 +145,7 @@ static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 		.log_names = options->log_names,
 		.waiting_bytes = 32U << 20,
 	};
+	struct xtsfs_mount_facts facts = {0};
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned tries = 0;
 	int r, code;
@@ -160,7 +156,7 @@ static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	params.holder = holder;
 	code = load_conf(options, &store, &conf);
 	if (code == 0)
-		code = unlock(options, conf, &key);
+		code = unlock(options, conf, &key, &facts);
 	if (code == 0) {
 		r = xtsfs_engine_choose(options->engine, &params.engine, why, sizeof(why));
 		if (r < 0) {
@@ -186,7 +182,9 @@ static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 			r = options->allow_other ? xtsfs_store_posix_obey_limits(store) : 0;
 			if (r < 0)
 				xtsfs_warning("cannot hold users to quotas: %s, going on", xtsfs_strerror(r));
-			code = serve(options, daemon, store, volume, params.threads);
+			facts.threads = params.threads;
+			facts.engine = params.engine->name;
+			code = serve(options, daemon, store, volume, &facts);
 			r = xtsfs_volume_close(volume);
 			if (r < 0) {
 				xtsfs_error("closing '%s': %s; run xtsfsctl fsck", options->source, xtsfs_strerror(r));

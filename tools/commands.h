@@ -18,6 +18,7 @@ int cmd_init(const struct cli_verb *verb, int argc, char **argv);
 int cmd_ls(const struct cli_verb *verb, int argc, char **argv);
 int cmd_passwd(const struct cli_verb *verb, int argc, char **argv);
 int cmd_path(const struct cli_verb *verb, int argc, char **argv);
+int cmd_status(const struct cli_verb *verb, int argc, char **argv);
 int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 
 extern const struct cli_verb cli_header_verbs[];

@@ -24,6 +24,7 @@ static const struct cli_verb verbs[] = {
 	{"path", cmd_path, "Map plain paths to paths of the backing directory, and back", "[OPTION]... DIR [PATH]..."},
 	{"fsck", cmd_fsck, "Check a volume, and repair it", "[OPTION]... DIR", .usage_exit = XTSFS_FSCK_USAGE},
 	{"bench", cmd_bench, "Measure encryption and key derivation on this machine", "[OPTION]..."},
+	{"status", cmd_status, "Show what running mounts are and have done", "[OPTION]... [MOUNTPOINT]"},
 	{"version", cmd_version, "Show versions", "[OPTION]..."},
 	{.name = NULL},
 };

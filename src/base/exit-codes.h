@@ -10,21 +10,22 @@
 /* xtsfs and xtsfsctl under their own names. */
 enum xtsfs_exit {
 	XTSFS_EXIT_OK = 0,
-	XTSFS_EXIT_OTHER = 1,	     /* an error without a number of its own */
-	XTSFS_EXIT_USAGE = 2,	     /* the command line is not understood */
-	XTSFS_EXIT_PASS = 3,	     /* no keyslot opens with this passphrase or keyfile */
-	XTSFS_EXIT_NOT_VOLUME = 4,   /* not a volume, or its directory cannot be opened */
-	XTSFS_EXIT_CONFIG = 5,	     /* xtsfs.conf, or what it authenticates, is damaged or was edited */
-	XTSFS_EXIT_FEATURE = 6,	     /* a format version or feature that this program does not know */
-	XTSFS_EXIT_BUSY = 7,	     /* somebody else has the volume */
-	XTSFS_EXIT_EXISTS = 8,	     /* the destination exists or is not empty */
-	XTSFS_EXIT_ENGINE = 9,	     /* no engine, or it gave wrong answers */
-	XTSFS_EXIT_MOUNT = 10,	     /* FUSE could not mount, or the mount point is no directory */
-	XTSFS_EXIT_MEMORY = 11,	     /* out of memory, or KDF costs refused */
-	XTSFS_EXIT_SOURCE = 12,	     /* no source gave a passphrase or keyfile */
-	XTSFS_EXIT_IO = 13,	     /* no space, read-only, or an I/O error */
-	XTSFS_EXIT_SLOT = 14,	     /* the keyslot asked for is not there, the last one, or none is free */
-	XTSFS_EXIT_OTHER_VOLUME = 15 /* a header backup of another volume */
+	XTSFS_EXIT_OTHER = 1,	      /* an error without a number of its own */
+	XTSFS_EXIT_USAGE = 2,	      /* the command line is not understood */
+	XTSFS_EXIT_PASS = 3,	      /* no keyslot opens with this passphrase or keyfile */
+	XTSFS_EXIT_NOT_VOLUME = 4,    /* not a volume, or its directory cannot be opened */
+	XTSFS_EXIT_CONFIG = 5,	      /* xtsfs.conf, or what it authenticates, is damaged or was edited */
+	XTSFS_EXIT_FEATURE = 6,	      /* a format version or feature that this program does not know */
+	XTSFS_EXIT_BUSY = 7,	      /* somebody else has the volume */
+	XTSFS_EXIT_EXISTS = 8,	      /* the destination exists or is not empty */
+	XTSFS_EXIT_ENGINE = 9,	      /* no engine, or it gave wrong answers */
+	XTSFS_EXIT_MOUNT = 10,	      /* FUSE could not mount, or the mount point is no directory */
+	XTSFS_EXIT_MEMORY = 11,	      /* out of memory, or KDF costs refused */
+	XTSFS_EXIT_SOURCE = 12,	      /* no source gave a passphrase or keyfile */
+	XTSFS_EXIT_IO = 13,	      /* no space, read-only, or an I/O error */
+	XTSFS_EXIT_SLOT = 14,	      /* the keyslot asked for is not there, the last one, or none is free */
+	XTSFS_EXIT_OTHER_VOLUME = 15, /* a header backup of another volume */
+	XTSFS_EXIT_NOT_MOUNTED = 16   /* nothing is mounted there, or its daemon does not answer */
 };
 
 /* fsck.xtsfs, and xtsfsctl fsck: the bits of fsck(8). */

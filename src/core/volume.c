@@ -326,6 +326,35 @@ void xtsfs_volume_state(const struct xtsfs_volume *volume, struct xtsfs_volume_s
 		.unclean = volume->unclean, .marker = volume->read_first, .integrity = volume->integrity};
 }
 
+void xtsfs_volume_stats(struct xtsfs_volume *volume, struct xtsfs_volume_stats *ret_stats)
+{
+	struct xtsfs_volume_stats stats = {.integrity = volume->integrity};
+
+	stats.content_keys = volume->keys->content_keys;
+	for (unsigned i = 0; i < stats.content_keys; i++) {
+		struct xtsfs_pool_stats pool;
+
+		xtsfs_pool_stats(volume->keys->content[i], &pool);
+		stats.ops += pool.ops;
+		stats.ops_max += pool.max_ops;
+		stats.sectors += pool.sectors;
+		stats.ops_replaced += pool.replaced;
+		stats.ops_waits += pool.waits;
+	}
+	stats.waiting_bytes = __atomic_load_n(&volume->waiting_bytes, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&volume->file_mutex);
+	stats.kept_files = volume->kept_count;
+	pthread_mutex_unlock(&volume->file_mutex);
+	pthread_mutex_lock(&volume->table_mutex);
+	stats.nodes = volume->table_used;
+	pthread_mutex_unlock(&volume->table_mutex);
+	pthread_mutex_lock(&volume->fd_mutex);
+	stats.descriptors = volume->fd_count;
+	stats.descriptors_max = volume->fd_max;
+	pthread_mutex_unlock(&volume->fd_mutex);
+	*ret_stats = stats;
+}
+
 int xtsfs_volume_format(struct xtsfs_store *store, const struct xtsfs_config *config,
 			const struct xtsfs_secret *volume_key)
 {

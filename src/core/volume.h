@@ -59,6 +59,20 @@ struct xtsfs_volume_state {
 };
 void xtsfs_volume_state(const struct xtsfs_volume *volume, struct xtsfs_volume_state *ret_state);
 
+struct xtsfs_volume_stats {
+	enum xtsfs_integrity integrity;
+	unsigned content_keys;
+	size_t nodes; /* known to the kernel, or in use */
+	unsigned descriptors, descriptors_max;
+	size_t waiting_bytes;  /* memory of overwritten sectors that are not written yet */
+	unsigned kept_files;   /* closed, and not settled yet */
+	unsigned ops, ops_max; /* OP handles of all content keys */
+	uint64_t sectors;      /* encrypted and decrypted */
+	uint64_t ops_replaced; /* after an error */
+	uint64_t ops_waits;    /* how often a thread had to wait for one */
+};
+void xtsfs_volume_stats(struct xtsfs_volume *volume, struct xtsfs_volume_stats *ret_stats);
+
 /** Lay out a fresh volume in an empty directory: root dirid and lock file; xtsfs.conf is written last by the caller.
  * -EEXIST, -ENOTEMPTY. */
 xtsfs_must_check int xtsfs_volume_format(struct xtsfs_store *store, const struct xtsfs_config *config,

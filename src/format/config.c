@@ -93,3 +93,11 @@ struct xtsfs_config *xtsfs_config_free(struct xtsfs_config *config)
 	free(config);
 	return NULL;
 }
+
+const struct xtsfs_slot *xtsfs_config_slot(const struct xtsfs_config *config, int id)
+{
+	for (unsigned i = 0; i < config->slot_count; i++)
+		if (config->slots[i].id == (unsigned)id)
+			return &config->slots[i];
+	return NULL;
+}

@@ -62,6 +62,8 @@ struct xtsfs_config {
 };
 
 struct xtsfs_config *xtsfs_config_free(struct xtsfs_config *config);
+/** The slot with that number; NULL if there is none. */
+const struct xtsfs_slot *xtsfs_config_slot(const struct xtsfs_config *config, int id);
 /**
  * Parse and validate the text of the file; strict about everything the spec bounds.
  * @ret_authenticated_bytes, @ret_hmac: what the HMAC covers (a prefix of the text) and its value.

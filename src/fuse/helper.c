@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The helper: a child from before the keys were read, at the other end of a socket. It knows the mount point and the
- * pidfile; whoever has got hold of the daemon can ask it for no more than the three things it does.
+ * pidfile, and is told of the control socket once, before anything is served; whoever has got hold of the daemon can
+ * ask it for no more than the few things it does.
  *
  * It ends when the daemon does, however that comes, and leaves the mount alone unless it was asked. Signals it does not
  * hear: they are sent to groups of processes, and the daemon that hears them needs it at its end.
@@ -21,11 +22,14 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum request_kind { UNMOUNT, REMOVE_PIDFILE, MAY };
+enum request_kind { INTRODUCE, UNMOUNT, REMOVE_SOCKET, REMOVE_PIDFILE, MAY };
 
 struct request {
 	enum request_kind kind;
-	struct xtsfs_caller_question question; /* MAY */
+	union {
+		struct xtsfs_caller_question question; /* MAY */
+		struct xtsfs_control_name control;     /* INTRODUCE */
+	};
 };
 
 struct xtsfs_helper {
@@ -55,9 +59,24 @@ static int unmount(const char *mountpoint)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : r;
 }
 
-static int answer(const struct xtsfs_helper_params *params, const struct request *request)
+static int introduce(const struct xtsfs_control_name *name, struct xtsfs_control_name *control)
+{
+	if (control->directory[0] || memchr(name->directory, '\0', sizeof(name->directory)) == NULL)
+		return -EPERM;
+	*control = *name;
+	return 0;
+}
+
+/* @control: what has been told; an empty directory if nothing was. */
+static int answer(const struct xtsfs_helper_params *params, const struct request *request,
+		  struct xtsfs_control_name *control)
 {
 	switch (request->kind) {
+	case INTRODUCE:
+		return introduce(&request->control, control);
+	case REMOVE_SOCKET:
+		xtsfs_control_remove(control);
+		return 0;
 	case UNMOUNT:
 		return unmount(params->mountpoint);
 	case REMOVE_PIDFILE:
@@ -91,6 +110,7 @@ static void rename_process(int argc, char **argv)
 
 _Noreturn static void serve(const struct xtsfs_helper_params *params, int fd)
 {
+	struct xtsfs_control_name control = {0};
 	struct request request;
 	sigset_t all;
 
@@ -103,7 +123,7 @@ _Noreturn static void serve(const struct xtsfs_helper_params *params, int fd)
 	if (chdir("/") < 0)
 		_exit(1);
 	while (recv(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request)) {
-		int r = answer(params, &request);
+		int r = answer(params, &request, &control);
 
 		if (send(fd, &r, sizeof(r), MSG_NOSIGNAL) < 0)
 			break;
@@ -155,6 +175,16 @@ static int ask(struct xtsfs_helper *helper, struct request request)
 int xtsfs_helper_unmount(struct xtsfs_helper *helper)
 {
 	return ask(helper, (struct request){.kind = UNMOUNT});
+}
+
+int xtsfs_helper_introduce(struct xtsfs_helper *helper, const struct xtsfs_control_name *control)
+{
+	return ask(helper, (struct request){.kind = INTRODUCE, .control = *control});
+}
+
+void xtsfs_helper_remove_socket(struct xtsfs_helper *helper)
+{
+	(void)ask(helper, (struct request){.kind = REMOVE_SOCKET});
 }
 
 void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper)

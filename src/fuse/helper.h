@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process that does for a daemon in its sandbox what the sandbox forbids: unmount, remove the pidfile, look up who a
- * caller is.
+ * A process that does for a daemon in its sandbox what the sandbox forbids: unmount, remove the pidfile and the control
+ * socket, look up who a caller is.
  *
  * Layer:   fuse.
  * Threads: started and ended by the main thread; questions from any.
@@ -9,6 +9,7 @@
 #ifndef XTSFS_FUSE_HELPER_H
 #define XTSFS_FUSE_HELPER_H
 
+#include "base/control.h"
 #include "base/errors.h"
 
 #include <stdbool.h>
@@ -28,6 +29,9 @@ struct xtsfs_helper_params {
 xtsfs_must_check int xtsfs_helper_start(const struct xtsfs_helper_params *params, struct xtsfs_helper **ret_helper);
 /** Detach the mount from its mount point. 0 or -errno. */
 int xtsfs_helper_unmount(struct xtsfs_helper *helper);
+/** Tell it of the control socket: once, before anything is served. 0 or -errno. */
+xtsfs_must_check int xtsfs_helper_introduce(struct xtsfs_helper *helper, const struct xtsfs_control_name *control);
+void xtsfs_helper_remove_socket(struct xtsfs_helper *helper);
 void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper);
 /** As xtsfs_process_may() (ops.h); -errno also if the helper has gone. */
 int xtsfs_helper_may(struct xtsfs_helper *helper, const struct xtsfs_caller_question *question);

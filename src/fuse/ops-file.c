@@ -3,6 +3,7 @@
  * Requests about open files.
  */
 #include "fuse/ops.h"
+#include "fuse/places.h"
 #include "fuse/wire.h"
 
 #include <fcntl.h>
@@ -102,10 +103,12 @@ void xtsfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t offset, s
 	if (bytes > XTSFS_REPLY_BYTES)
 		bytes = XTSFS_REPLY_BYTES;
 	n = data ? xtsfs_read(xtsfs_req_volume(req), node, data, bytes, (uint64_t)offset) : -ENOMEM;
-	if (n < 0)
+	if (n < 0) {
 		xtsfs_reply_status(req, (int)n);
-	else
-		fuse_reply_buf(req, data, (size_t)n);
+		return;
+	}
+	xtsfs_count_bytes((size_t)n, 0);
+	fuse_reply_buf(req, data, (size_t)n);
 }
 
 void xtsfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t bytes, off_t offset,
@@ -125,10 +128,12 @@ void xtsfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t byt
 
 		n = rest < 0 ? rest : rest + n < (ssize_t)bytes ? -ENOSPC : rest + n;
 	}
-	if (n < 0)
+	if (n < 0) {
 		xtsfs_reply_status(req, (int)n);
-	else
-		fuse_reply_write(req, (size_t)n);
+		return;
+	}
+	xtsfs_count_bytes(0, (size_t)n);
+	fuse_reply_write(req, (size_t)n);
 }
 
 void xtsfs_op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)

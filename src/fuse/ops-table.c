@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of operations, each under the eye of the watchdog. SEEK_DATA and SEEK_HOLE of a file that is being written
- * are handed to another thread and are not watched there.
+ * The table of operations, each under the eye of the watchdog, and counted. SEEK_DATA and SEEK_HOLE of a file that is
+ * being written are handed to another thread and are not watched there.
  */
 #include "fuse/ops.h"
-#include "fuse/watch.h"
+#include "fuse/places.h"
 
-#define WATCHED(name, parameters, arguments)  \
-	static void watched_##name parameters \
-	{                                     \
-		xtsfs_watch_begin(#name);     \
-		xtsfs_op_##name arguments;    \
-		xtsfs_watch_end();            \
+#define WATCHED(name, parameters, arguments)          \
+	static void watched_##name parameters         \
+	{                                             \
+		xtsfs_place_begin(XTSFS_KIND_##name); \
+		xtsfs_op_##name arguments;            \
+		xtsfs_place_end(XTSFS_KIND_##name);   \
 	}
 
 WATCHED(lookup, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))

@@ -99,6 +99,7 @@ static int restrict_files(int backing, bool read_only)
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #ifndef PR_SET_VMA
@@ -152,6 +153,7 @@ static int allow_with_conditions(scmp_filter_ctx ctx)
 	const unsigned long thread = CLONE_VM | CLONE_THREAD, clones = thread | CLONE_NEWNS | CLONE_NEWCGROUP |
 								       CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
 								       CLONE_NEWPID | CLONE_NEWNET | CLONE_PTRACE;
+	const struct scmp_arg_cmp peer[] = {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_PEERCRED)};
 	const struct scmp_arg_cmp own_limits[] = {SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0)};
 	static const int prctls[] = {PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_SET_NAME, PR_SET_VMA};
 	static const int fcntls[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
@@ -175,6 +177,8 @@ static int allow_with_conditions(scmp_filter_ctx ctx)
 		r = allow_if(ctx, "tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 	if (r == 0)
 		r = allow(ctx, "prlimit64", 2, own_limits);
+	if (r == 0) /* who has connected to the control socket */
+		r = allow(ctx, "getsockopt", 2, peer);
 	for (size_t i = 0; r == 0 && i < sizeof(prctls) / sizeof(prctls[0]); i++)
 		r = allow_if(ctx, "prctl", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)prctls[i]));
 	for (size_t i = 0; r == 0 && i < sizeof(fcntls) / sizeof(fcntls[0]); i++) {

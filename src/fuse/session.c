@@ -15,10 +15,13 @@
 #include "fuse/session.h"
 
 #include "base/cleanup.h"
+#include "base/control.h"
 #include "base/log.h"
 #include "fuse/flusher.h"
+#include "fuse/mounts.h"
 #include "fuse/ops.h"
 #include "fuse/seek.h"
+#include "fuse/server.h"
 #include "fuse/watch.h"
 #include "fuse/wire.h"
 
@@ -35,6 +38,9 @@ struct xtsfs_session {
 	struct xtsfs_mount mount;
 	unsigned watchdog_s;
 	bool read_only, mounted, signals;
+	int listening; /* the control socket; -1: none */
+	struct xtsfs_control_name control;
+	struct xtsfs_mount_facts facts;
 };
 
 /* Newer libraries have 64 flags behind functions, and the field for the sake of older callers. */
@@ -138,6 +144,7 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 	int r = session ? make_args(options, &args) : -ENOMEM;
 
 	if (r == 0) {
+		session->listening = -1;
 		session->mount.volume = volume;
 		session->mount.helper = helper;
 		session->mount.no_xattr = options->no_xattr;
@@ -179,11 +186,63 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 	return 0;
 }
 
+void xtsfs_session_control(struct xtsfs_session *session, const struct xtsfs_options *options,
+			   const struct xtsfs_mount_facts *facts)
+{
+	struct xtsfs_mounted mounted;
+	struct timespec now;
+	int r = xtsfs_mounts_at(options->mountpoint, &mounted);
+
+	session->facts = *facts;
+	session->facts.read_only = session->read_only;
+	session->facts.since_s = time(NULL);
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	session->facts.since_boottime_s = now.tv_sec;
+	if (r == 0) {
+		session->control.device = mounted.device;
+		r = mounted.is_ours ? xtsfs_control_listen(geteuid(), mounted.device, &session->control) : -ENOENT;
+		xtsfs_mounts_done(&mounted);
+	}
+	if (r >= 0)
+		session->listening = r;
+	if (r >= 0 && session->mount.helper)
+		r = xtsfs_helper_introduce(session->mount.helper, &session->control);
+	if (r < 0)
+		xtsfs_notice("no control socket: %s; xtsfsctl cannot ask for the status of this mount",
+			     xtsfs_strerror(r));
+}
+
+/* Its name goes first: so long as it listens no other socket can have its inode number. */
+static void end_control(struct xtsfs_session *session)
+{
+	if (session->listening < 0)
+		return;
+	if (session->mount.helper)
+		xtsfs_helper_remove_socket(session->mount.helper);
+	else
+		xtsfs_control_remove(&session->control);
+	close(session->listening);
+	session->listening = -1;
+}
+
+static struct xtsfs_server *start_server(struct xtsfs_session *session)
+{
+	const struct xtsfs_server_params params = {
+		.listening = session->listening, .facts = session->facts, .volume = session->mount.volume};
+	struct xtsfs_server *server = NULL;
+	int r = session->listening < 0 ? 0 : xtsfs_server_start(&params, &server);
+
+	if (r < 0)
+		xtsfs_warning("no thread for the control socket: %s, going on", xtsfs_strerror(r));
+	return server;
+}
+
 int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	struct xtsfs_watchdog *watchdog = NULL;
 	struct xtsfs_flusher *flusher = NULL;
+	struct xtsfs_server *server;
 	int r;
 
 	if (!config)
@@ -198,9 +257,12 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	r = xtsfs_watchdog_start(session->watchdog_s, &watchdog);
 	if (r < 0)
 		xtsfs_warning("no watchdog: %s, going on", xtsfs_strerror(r));
+	server = start_server(session);
 	r = session->read_only ? 0 : xtsfs_flusher_start(session->mount.volume, &flusher);
 	if (r == 0)
 		r = fuse_session_loop_mt(session->se, config);
+	xtsfs_server_stop(server);
+	end_control(session);
 	xtsfs_flusher_stop(flusher);
 	xtsfs_watchdog_stop(watchdog);
 	fuse_loop_cfg_destroy(config);
@@ -239,6 +301,7 @@ void xtsfs_session_free(struct xtsfs_session *session)
 {
 	if (!session)
 		return;
+	end_control(session);
 	if (session->mounted && session->mount.helper)
 		unmount_by_helper(session);
 	if (session->mounted)

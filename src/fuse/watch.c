@@ -4,114 +4,50 @@
  * directory does not answer, or this program is at fault. Every thread that serves notes in a place of its own what it
  * is at and since when; a thread that does nothing else looks. It ends nothing: what a system call waits for cannot be
  * given up. It says that a request takes long, again whenever the time has doubled, and when it is over.
- *
- * Places are taken by the first request of a thread and given back when it ends; there are more than threads= allows.
- * The writer of a place sets the time before the kind, so whoever sees the kind never sees an older time.
  */
 #include "fuse/watch.h"
 
 #include "base/log.h"
+#include "fuse/places.h"
 #include "fuse/ticker.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define PLACES 512
-
-struct place {
-	_Atomic(const char *) kind; /* NULL: waiting for a request */
-	atomic_llong since_ms;
-	atomic_bool taken;
-	/* the watchdog's own */
-	const char *told_kind;
-	long long told_since_ms, next_ms; /* 0: nothing was told */
-};
-
-static struct place places[PLACES];
-static _Thread_local struct place *own;
-static pthread_key_t key;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+#define NS_PER_S 1000000000LL
 
 struct xtsfs_watchdog {
 	unsigned limit_s;
 	struct xtsfs_ticker *ticker;
 };
 
-static long long now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static void give_back(void *place)
-{
-	atomic_store(&((struct place *)place)->taken, false);
-}
-
-static void make_key(void)
-{
-	(void)pthread_key_create(&key, give_back);
-}
-
-static struct place *take_place(void)
-{
-	pthread_once(&once, make_key);
-	for (size_t i = 0; i < PLACES; i++)
-		if (!atomic_exchange(&places[i].taken, true)) {
-			if (pthread_setspecific(key, &places[i]) != 0)
-				break;
-			return &places[i];
-		}
-	return NULL;
-}
-
-void xtsfs_watch_begin(const char *kind)
-{
-	if (!own)
-		own = take_place();
-	if (!own)
-		return;
-	atomic_store_explicit(&own->since_ms, now_ms(), memory_order_relaxed);
-	atomic_store_explicit(&own->kind, kind, memory_order_release);
-}
-
-void xtsfs_watch_end(void)
-{
-	if (own)
-		atomic_store_explicit(&own->kind, NULL, memory_order_release);
-}
-
-static void look_at(struct place *place, long long now, unsigned limit_s)
+static void look_at(struct xtsfs_place *place, long long now, unsigned limit_s)
 {
 	const char *kind = atomic_load_explicit(&place->kind, memory_order_acquire);
-	long long since_ms = atomic_load_explicit(&place->since_ms, memory_order_relaxed);
+	long long since_ns = atomic_load_explicit(&place->since_ns, memory_order_relaxed);
 
-	if (place->next_ms && (!kind || since_ms != place->told_since_ms)) {
+	if (place->next_ns && (!kind || since_ns != place->told_since_ns)) {
 		xtsfs_notice("the %s that took long is over, after less than %lld s", place->told_kind,
-			     (now - place->told_since_ms) / 1000 + 1);
-		place->next_ms = 0;
+			     (now - place->told_since_ns) / NS_PER_S + 1);
+		place->next_ns = 0;
 	}
-	if (!kind || now < (place->next_ms ? place->next_ms : since_ms + 1000LL * limit_s))
+	if (!kind || now < (place->next_ns ? place->next_ns : since_ns + NS_PER_S * limit_s))
 		return;
 	xtsfs_warning("a %s has not been answered for %lld s: the backing directory may not answer, waiting", kind,
-		      (now - since_ms) / 1000);
+		      (now - since_ns) / NS_PER_S);
 	place->told_kind = kind;
-	place->told_since_ms = since_ms;
-	place->next_ms = now + (now - since_ms);
+	place->told_since_ns = since_ns;
+	place->next_ns = now + (now - since_ns);
 }
 
 static void look(void *data)
 {
 	struct xtsfs_watchdog *watchdog = data;
-	long long now = now_ms();
+	struct timespec now;
 
-	for (size_t i = 0; i < PLACES; i++)
-		look_at(&places[i], now, watchdog->limit_s);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	for (unsigned i = 0; i < XTSFS_PLACES; i++)
+		look_at(xtsfs_place_at(i), (long long)now.tv_sec * NS_PER_S + now.tv_nsec, watchdog->limit_s);
 }
 
 int xtsfs_watchdog_start(unsigned limit_s, struct xtsfs_watchdog **ret_watchdog)

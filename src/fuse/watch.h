@@ -3,7 +3,7 @@
  * The watchdog: a request that is not answered for long is told in the log.
  *
  * Layer:   fuse, internal.
- * Threads: begin and end by the thread that serves the request; start and stop by the main thread.
+ * Threads: the main thread.
  */
 #ifndef XTSFS_FUSE_WATCH_H
 #define XTSFS_FUSE_WATCH_H
@@ -11,10 +11,6 @@
 #include "base/errors.h"
 
 struct xtsfs_watchdog;
-
-/** This thread serves a request of this kind from now on. @kind stays referenced. */
-void xtsfs_watch_begin(const char *kind);
-void xtsfs_watch_end(void);
 
 /** Look at all threads' requests, and warn of those that take longer than this; 0: none, @ret_watchdog is NULL. */
 xtsfs_must_check int xtsfs_watchdog_start(unsigned limit_s, struct xtsfs_watchdog **ret_watchdog);

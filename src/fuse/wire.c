@@ -6,6 +6,8 @@
 #define FUSE_USE_VERSION 314
 #include "fuse/wire.h"
 
+#include "fuse/places.h"
+
 #include <errno.h>
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
@@ -62,8 +64,12 @@ static ssize_t wire_writev(int fd, struct iovec *parts, int count, void *userdat
 	uint64_t unique = init_unique;
 
 	(void)userdata;
-	if (unique && parts[0].iov_len == sizeof(header)) {
-		memcpy(&header, parts[0].iov_base, sizeof(header));
+	if (parts[0].iov_len != sizeof(header))
+		return writev(fd, parts, count);
+	memcpy(&header, parts[0].iov_base, sizeof(header));
+	if (header.error && header.unique) /* notifications have none */
+		xtsfs_count_error(header.error);
+	if (unique) {
 		if (header.unique == unique && header.error == 0) {
 			init_unique = 0;
 			return write_init(fd, parts, count);

@@ -184,6 +184,10 @@ static int bind_socket(void)
 
 	return result(bind(inet, (const struct sockaddr *)&to, sizeof(to)));
 }
+static int socket_type(void)
+{
+	return result(getsockopt(inet, SOL_SOCKET, SO_TYPE, &(int){0}, &(socklen_t){sizeof(int)}));
+}
 static int trace_me(void)
 {
 	return result(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
@@ -316,6 +320,7 @@ static const struct attempt {
 	CALLS(unix_socket, 0),
 	CALLS(socket_pair, 0),
 	CALLS(bind_socket, 0),
+	CALLS(socket_type, 0),
 	CALLS(trace_me, ANY),
 	CALLS(read_parent, ANY),
 	CALLS(signal_parent, 0),
