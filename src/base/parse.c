@@ -76,6 +76,52 @@ static int suffix_power(const char *suffix)
 	return (int)(letter - letters) / 2 + 1;
 }
 
+/* How many seconds the unit has that @text begins with; 0 if it is none. */
+static uint64_t unit_seconds(const char *text, size_t *ret_chars)
+{
+	static const struct {
+		const char *name;
+		uint64_t seconds;
+	} units[] = {{"min", 60}, {"m", 60}, {"s", 1}, {"h", 3600}, {"d", 86400}};
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		*ret_chars = strlen(units[i].name);
+		if (strncmp(text, units[i].name, *ret_chars) == 0)
+			return units[i].seconds;
+	}
+	return 0;
+}
+
+int xtsfs_parse_seconds(const char *text, uint64_t min, uint64_t max, uint64_t *ret_seconds)
+{
+	uint64_t sum = 0, before = UINT64_MAX;
+
+	do {
+		uint64_t value, unit;
+		const char *end;
+		size_t chars = 0;
+		int r = parse_digits(text, &value, &end);
+
+		if (r < 0)
+			return r;
+		unit = unit_seconds(end, &chars);
+		if (!*end && before == UINT64_MAX) { /* nothing but a number */
+			unit = 1;
+			chars = 0;
+		}
+		if (unit == 0 || unit >= before)
+			return -EINVAL;
+		if (__builtin_mul_overflow(value, unit, &value) || __builtin_add_overflow(sum, value, &sum))
+			return -ERANGE;
+		before = unit;
+		text = end + chars;
+	} while (*text);
+	if (sum < min || sum > max)
+		return -ERANGE;
+	*ret_seconds = sum;
+	return 0;
+}
+
 int xtsfs_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *ret_bytes)
 {
 	const char *suffix = text + strspn(text, "0123456789");

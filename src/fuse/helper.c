@@ -10,6 +10,7 @@
 #include "fuse/helper.h"
 
 #include "base/cleanup.h"
+#include "fuse/mounts.h"
 #include "fuse/ops.h"
 
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum request_kind { INTRODUCE, UNMOUNT, REMOVE_SOCKET, REMOVE_PIDFILE, MAY };
+enum request_kind { INTRODUCE, UNMOUNT, UNMOUNT_UNUSED, REMOVE_SOCKET, REMOVE_PIDFILE, MAY };
 
 struct request {
 	enum request_kind kind;
@@ -38,44 +39,80 @@ struct xtsfs_helper {
 	pid_t pid;
 };
 
+/* In a child: does not return. */
+_Noreturn static void run_fusermount(const char *flags, const char *mountpoint)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
+	execlp("fusermount3", "fusermount3", "-u", flags, "--", mountpoint, (char *)NULL);
+	_exit(127);
+}
+
 /* As libfuse does: root by the system call, others by the program that may. */
 static int unmount(const char *mountpoint)
 {
 	int status = 0, r = umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
-	sigset_t none;
 	pid_t pid;
 
 	if (r == 0)
 		return 0;
 	pid = fork();
-	if (pid == 0) {
-		sigemptyset(&none);
-		(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
-		execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", mountpoint, (char *)NULL);
-		_exit(127);
-	}
+	if (pid == 0)
+		run_fusermount("-qz", mountpoint);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return r;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : r;
 }
 
+int xtsfs_unmount_unused(const char *mountpoint, dev_t device)
+{
+	struct xtsfs_mounted mounted;
+	int r = xtsfs_mounts_at(mountpoint, &mounted);
+	pid_t pid;
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	xtsfs_mounts_done(&mounted);
+	if (mounted.device != device) /* another one is in front of it: it is in use */
+		return 0;
+	pid = fork();
+	if (pid == 0) {
+		pid = fork(); /* nobody waits for this one */
+		if (pid != 0)
+			_exit(pid < 0);
+		if (umount2(mountpoint, UMOUNT_NOFOLLOW) == 0 || errno == EBUSY)
+			_exit(0);
+		run_fusermount("-q", mountpoint);
+	}
+	if (pid < 0)
+		return -errno;
+	while (waitpid(pid, &(int){0}, 0) < 0 && errno == EINTR)
+		continue;
+	return 0;
+}
+
 static int introduce(const struct xtsfs_control_name *name, struct xtsfs_control_name *control)
 {
-	if (control->directory[0] || memchr(name->directory, '\0', sizeof(name->directory)) == NULL)
+	if (control->device || memchr(name->directory, '\0', sizeof(name->directory)) == NULL)
 		return -EPERM;
 	*control = *name;
 	return 0;
 }
 
-/* @control: what has been told; an empty directory if nothing was. */
+/* @control: what has been told. */
 static int answer(const struct xtsfs_helper_params *params, const struct request *request,
 		  struct xtsfs_control_name *control)
 {
 	switch (request->kind) {
 	case INTRODUCE:
 		return introduce(&request->control, control);
+	case UNMOUNT_UNUSED:
+		return xtsfs_unmount_unused(params->mountpoint, control->device);
 	case REMOVE_SOCKET:
-		xtsfs_control_remove(control);
+		if (control->directory[0])
+			xtsfs_control_remove(control);
 		return 0;
 	case UNMOUNT:
 		return unmount(params->mountpoint);
@@ -185,6 +222,11 @@ int xtsfs_helper_introduce(struct xtsfs_helper *helper, const struct xtsfs_contr
 void xtsfs_helper_remove_socket(struct xtsfs_helper *helper)
 {
 	(void)ask(helper, (struct request){.kind = REMOVE_SOCKET});
+}
+
+int xtsfs_helper_unmount_unused(struct xtsfs_helper *helper)
+{
+	return ask(helper, (struct request){.kind = UNMOUNT_UNUSED});
 }
 
 void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper)

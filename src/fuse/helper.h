@@ -29,12 +29,19 @@ struct xtsfs_helper_params {
 xtsfs_must_check int xtsfs_helper_start(const struct xtsfs_helper_params *params, struct xtsfs_helper **ret_helper);
 /** Detach the mount from its mount point. 0 or -errno. */
 int xtsfs_helper_unmount(struct xtsfs_helper *helper);
-/** Tell it of the control socket: once, before anything is served. 0 or -errno. */
+/** Begin to unmount if nobody uses the mount, as xtsfs_unmount_unused(). */
+xtsfs_must_check int xtsfs_helper_unmount_unused(struct xtsfs_helper *helper);
+/** Tell it of the mount and its control socket: once, before anything is served. 0 or -errno. */
 xtsfs_must_check int xtsfs_helper_introduce(struct xtsfs_helper *helper, const struct xtsfs_control_name *control);
 void xtsfs_helper_remove_socket(struct xtsfs_helper *helper);
 void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper);
 /** As xtsfs_process_may() (ops.h); -errno also if the helper has gone. */
 int xtsfs_helper_may(struct xtsfs_helper *helper, const struct xtsfs_caller_question *question);
+/**
+ * Begin to unmount what is at @mountpoint if it is the mount with that device and nobody uses it: a process of its own
+ * does it, since unmounting may have to wait for answers of the daemon. 0 or -errno: it was not begun.
+ */
+xtsfs_must_check int xtsfs_unmount_unused(const char *mountpoint, dev_t device);
 /** Waits for its end. NULL is fine. */
 void xtsfs_helper_end(struct xtsfs_helper *helper);
 

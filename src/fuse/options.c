@@ -106,6 +106,9 @@ static int set_value(struct xtsfs_options *options, const char *name, const char
 	} else if (strcmp(name, "threads") == 0) {
 		r = xtsfs_parse_u64(value, 1, 256, &number);
 		options->threads = r == 0 ? (unsigned)number : 0;
+	} else if (strcmp(name, "idle") == 0) {
+		r = xtsfs_parse_seconds(value, 0, 366 * 86400, &number);
+		options->idle_s = r == 0 ? (unsigned)number : 0;
 	} else if (strcmp(name, "watchdog") == 0) {
 		r = xtsfs_parse_u64(value, 0, 86400, &number);
 		options->watchdog_s = r == 0 ? (unsigned)number : 0;

@@ -35,6 +35,7 @@
 	X("allow_swap", NULL, "go on where memory for keys cannot be locked")                                        \
 	X("log_level", "error|warning|notice|info|debug", "what is told (default: notice)")                          \
 	X("watchdog", "SECONDS", "warn of requests that take longer; 0: never (default: 60)")                        \
+	X("idle", "TIME", "unmount what has not been used for TIME, such as 30m or 8h (default: never)")             \
 	X("log_names", NULL, "messages about damaged files may name them in plain")                                  \
 	X("nosandbox", NULL, "leave out the limits that the daemon puts on itself before it serves")                 \
 	X("pidfile", "FILE", "write the daemon's process id to FILE once the mount is usable")                       \
@@ -53,7 +54,7 @@ struct xtsfs_options {
 	int slot; /* -1: any */
 	enum xtsfs_engine_choice engine;
 	unsigned threads; /* 0: default */
-	unsigned watchdog_s;
+	unsigned watchdog_s, idle_s;
 	bool read_only, salvage, allow_other, allow_suid, allow_dev, allow_swap, log_names, no_sandbox, no_xattr,
 		fuse_debug;
 	enum xtsfs_log_level log_level;

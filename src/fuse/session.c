@@ -18,6 +18,7 @@
 #include "base/control.h"
 #include "base/log.h"
 #include "fuse/flusher.h"
+#include "fuse/idle.h"
 #include "fuse/mounts.h"
 #include "fuse/ops.h"
 #include "fuse/seek.h"
@@ -37,6 +38,7 @@ struct xtsfs_session {
 	struct fuse_session *se;
 	struct xtsfs_mount mount;
 	unsigned watchdog_s;
+	struct xtsfs_idle_params idle;
 	bool read_only, mounted, signals;
 	int listening; /* the control socket; -1: none */
 	struct xtsfs_control_name control;
@@ -149,6 +151,8 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 		session->mount.helper = helper;
 		session->mount.no_xattr = options->no_xattr;
 		session->watchdog_s = options->watchdog_s;
+		session->idle = (struct xtsfs_idle_params){
+			.limit_s = options->idle_s, .mountpoint = options->mountpoint, .helper = helper};
 		session->read_only = options->read_only || options->salvage;
 		if (options->no_xattr) { /* asked once each, the kernel hears that there is no such request */
 			ops.getxattr = NULL;
@@ -191,7 +195,7 @@ void xtsfs_session_control(struct xtsfs_session *session, const struct xtsfs_opt
 {
 	struct xtsfs_mounted mounted;
 	struct timespec now;
-	int r = xtsfs_mounts_at(options->mountpoint, &mounted);
+	int r = xtsfs_mounts_at(options->mountpoint, &mounted), introduced = 0;
 
 	session->facts = *facts;
 	session->facts.read_only = session->read_only;
@@ -199,14 +203,16 @@ void xtsfs_session_control(struct xtsfs_session *session, const struct xtsfs_opt
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	session->facts.since_boottime_s = now.tv_sec;
 	if (r == 0) {
-		session->control.device = mounted.device;
+		session->control.device = session->idle.device = mounted.device;
 		r = mounted.is_ours ? xtsfs_control_listen(geteuid(), mounted.device, &session->control) : -ENOENT;
 		xtsfs_mounts_done(&mounted);
 	}
 	if (r >= 0)
 		session->listening = r;
-	if (r >= 0 && session->mount.helper)
-		r = xtsfs_helper_introduce(session->mount.helper, &session->control);
+	if (session->mount.helper && session->control.device)
+		introduced = xtsfs_helper_introduce(session->mount.helper, &session->control);
+	if (introduced < 0)
+		xtsfs_warning("cannot tell the helper of the mount: %s, going on", xtsfs_strerror(introduced));
 	if (r < 0)
 		xtsfs_notice("no control socket: %s; xtsfsctl cannot ask for the status of this mount",
 			     xtsfs_strerror(r));
@@ -243,6 +249,7 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	struct xtsfs_watchdog *watchdog = NULL;
 	struct xtsfs_flusher *flusher = NULL;
 	struct xtsfs_server *server;
+	struct xtsfs_idle *idle = NULL;
 	int r;
 
 	if (!config)
@@ -258,9 +265,13 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	if (r < 0)
 		xtsfs_warning("no watchdog: %s, going on", xtsfs_strerror(r));
 	server = start_server(session);
+	r = xtsfs_idle_start(&session->idle, &idle);
+	if (r < 0)
+		xtsfs_warning("no thread that unmounts what is idle: %s, going on", xtsfs_strerror(r));
 	r = session->read_only ? 0 : xtsfs_flusher_start(session->mount.volume, &flusher);
 	if (r == 0)
 		r = fuse_session_loop_mt(session->se, config);
+	xtsfs_idle_stop(idle);
 	xtsfs_server_stop(server);
 	end_control(session);
 	xtsfs_flusher_stop(flusher);

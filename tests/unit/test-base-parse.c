@@ -44,6 +44,48 @@ static void test_u64(void **state)
 	}
 }
 
+static void test_seconds(void **state)
+{
+	static const struct {
+		const char *text;
+		int want;
+		uint64_t seconds;
+	} cases[] = {
+		{"0", 0, 0},
+		{"90", 0, 90},
+		{"90s", 0, 90},
+		{"30m", 0, 1800},
+		{"30min", 0, 1800},
+		{"8h", 0, 28800},
+		{"2d", 0, 172800},
+		{"1h30m", 0, 5400},
+		{"1d1h1m1s", 0, 90061},
+		{"", -EINVAL, 0},
+		{"m", -EINVAL, 0},
+		{"30x", -EINVAL, 0},
+		{"30 m", -EINVAL, 0},
+		{"-1", -EINVAL, 0},
+		{"1m1", -EINVAL, 0},
+		{"1m1h", -EINVAL, 0},
+		{"1m1m", -EINVAL, 0},
+		{"1mi", -EINVAL, 0},
+		{"1.5h", -EINVAL, 0},
+		{"1h ", -EINVAL, 0},
+		{"1000001", -ERANGE, 0},
+		{"12d", -ERANGE, 0},
+		{"99999999999999999999", -ERANGE, 0},
+		{"18446744073709551615d", -ERANGE, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		uint64_t seconds = 12345;
+
+		assert_int_equal(xtsfs_parse_seconds(cases[i].text, 0, 1000000, &seconds), cases[i].want);
+		assert_true(seconds == (cases[i].want ? 12345 : cases[i].seconds));
+	}
+}
+
 static void test_size(void **state)
 {
 	static const struct {
@@ -200,8 +242,8 @@ static void test_escape_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_u64),   cmocka_unit_test(test_size),	    cmocka_unit_test(test_format),
-		cmocka_unit_test(test_quote), cmocka_unit_test(test_escape_random),
+		cmocka_unit_test(test_u64),    cmocka_unit_test(test_seconds), cmocka_unit_test(test_size),
+		cmocka_unit_test(test_format), cmocka_unit_test(test_quote),   cmocka_unit_test(test_escape_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
