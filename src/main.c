@@ -98,7 +98,7 @@ static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **r
 	return 0;
 }
 
-static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, const struct xtsfs_store *store,
+static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, struct xtsfs_store *store,
 		 struct xtsfs_volume *volume, const struct xtsfs_mount_facts *facts)
 {
 	struct xtsfs_session *session;
@@ -112,8 +112,8 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 	if (r < 0)
 		xtsfs_error("cannot write '%s': %s", options->pidfile, xtsfs_strerror(r));
 	if (r == 0) {
-		xtsfs_session_control(session, options, facts);
-		r = xtsfs_daemon_ready(daemon, options, store->root);
+		xtsfs_session_control(session, options, store, facts);
+		r = xtsfs_daemon_ready(daemon, options, store->root, strcmp(facts->engine, "kernel") == 0);
 		if (r < 0)
 			xtsfs_error("cannot go into the background: %s", xtsfs_strerror(r));
 	}

@@ -25,6 +25,8 @@ static const struct cli_verb verbs[] = {
 	{"fsck", cmd_fsck, "Check a volume, and repair it", "[OPTION]... DIR", .usage_exit = XTSFS_FSCK_USAGE},
 	{"bench", cmd_bench, "Measure encryption and key derivation on this machine", "[OPTION]..."},
 	{"status", cmd_status, "Show what running mounts are and have done", "[OPTION]... [MOUNTPOINT]"},
+	{"lock", cmd_lock, "Destroy the keys of a running mount, and keep it", "[OPTION]... MOUNTPOINT"},
+	{"unlock", cmd_unlock, "Give a locked mount its keys back", "[OPTION]... MOUNTPOINT"},
 	{"version", cmd_version, "Show versions", "[OPTION]..."},
 	{.name = NULL},
 };

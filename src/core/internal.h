@@ -4,6 +4,7 @@
  *
  * Layer:   core.
  * Locks, in the order in which they may be taken (docs/concurrency.md):
+ *   - volume.key_mutex    the keys being taken away, or used without a request; no other lock is held when it is taken
  *   - volume.flush_mutex  the ids of new directories are being made durable; no other lock is held when it is taken
  *   1 volume.dir_mutex[]  one stripe for each directory that is changed, ascending
  *   - volume.names_lock   exclusively while a name moves or goes (the backing call and the node's links together),
@@ -60,7 +61,11 @@ struct xtsfs_node {
 
 struct xtsfs_volume {
 	struct xtsfs_store *store;
-	struct xtsfs_keys *keys;
+	struct xtsfs_keys *keys; /* NULL while it is locked (lock.c) */
+	pthread_mutex_t key_mutex;
+	uint8_t uuid[XTSFS_UUID_BYTES];
+	unsigned content_keys;
+	const struct xtsfs_engine *engine;
 	enum xtsfs_integrity integrity;
 	enum xtsfs_layout layout;
 	bool read_only, salvage, repair, no_atime, log_names;

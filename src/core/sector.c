@@ -40,6 +40,17 @@ struct xtsfs_scratch *xtsfs_scratch(void)
 	return scratch;
 }
 
+void xtsfs_scratch_wipe(void)
+{
+	void *scratch = NULL;
+
+	pthread_once(&scratch_once, scratch_init);
+	if (!scratch_error)
+		scratch = pthread_getspecific(scratch_key);
+	if (scratch)
+		explicit_bzero(scratch, sizeof(struct xtsfs_scratch));
+}
+
 int xtsfs_sector_crypt(struct xtsfs_io *io, enum xtsfs_direction direction, uint64_t sector_no, const uint8_t *in,
 		       uint8_t *out, size_t bytes)
 {

@@ -204,6 +204,7 @@ static void free_volume(struct xtsfs_volume *volume)
 	pthread_mutex_destroy(&volume->fd_mutex);
 	pthread_mutex_destroy(&volume->pending_mutex);
 	pthread_mutex_destroy(&volume->flush_mutex);
+	pthread_mutex_destroy(&volume->key_mutex);
 	free(volume);
 }
 
@@ -274,6 +275,10 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	pthread_mutex_init(&volume->fd_mutex, NULL);
 	pthread_mutex_init(&volume->pending_mutex, NULL);
 	pthread_mutex_init(&volume->flush_mutex, NULL);
+	pthread_mutex_init(&volume->key_mutex, NULL);
+	memcpy(volume->uuid, config->uuid, sizeof(volume->uuid));
+	volume->content_keys = config->content_keys;
+	volume->engine = params->engine;
 
 	r = open_volume(volume, config, volume_key, params, ret_problem, problem_bytes);
 	if (r < 0) {
@@ -330,8 +335,9 @@ void xtsfs_volume_stats(struct xtsfs_volume *volume, struct xtsfs_volume_stats *
 {
 	struct xtsfs_volume_stats stats = {.integrity = volume->integrity};
 
-	stats.content_keys = volume->keys->content_keys;
-	for (unsigned i = 0; i < stats.content_keys; i++) {
+	stats.content_keys = volume->content_keys;
+	pthread_mutex_lock(&volume->key_mutex);
+	for (unsigned i = 0; volume->keys && i < volume->keys->content_keys; i++) {
 		struct xtsfs_pool_stats pool;
 
 		xtsfs_pool_stats(volume->keys->content[i], &pool);
@@ -341,6 +347,7 @@ void xtsfs_volume_stats(struct xtsfs_volume *volume, struct xtsfs_volume_stats *
 		stats.ops_replaced += pool.replaced;
 		stats.ops_waits += pool.waits;
 	}
+	pthread_mutex_unlock(&volume->key_mutex);
 	stats.waiting_bytes = __atomic_load_n(&volume->waiting_bytes, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&volume->file_mutex);
 	stats.kept_files = volume->kept_count;

@@ -59,6 +59,26 @@ struct xtsfs_volume_state {
 };
 void xtsfs_volume_state(const struct xtsfs_volume *volume, struct xtsfs_volume_state *ret_state);
 
+/**
+ * Write out what needs keys, then destroy them: no key of the volume is left in this process, nor, with the kernel
+ * engine, in the kernel. Meanwhile and until xtsfs_volume_unlock() nothing may be asked of the volume but
+ * xtsfs_release(), xtsfs_closedir(), xtsfs_forget(), xtsfs_statfs(), xtsfs_getattr() and xtsfs_opendir() of the root,
+ * xtsfs_getxattr() of an ACL of it, xtsfs_commit_old(),
+ * xtsfs_volume_stats() and xtsfs_volume_close(). On an error it is as before: what could not be written still has its
+ * keys. 0 if it is locked already.
+ */
+xtsfs_must_check int xtsfs_volume_lock(struct xtsfs_volume *volume);
+/** For a locked one. -EBADMSG: the key, or @config, is of another volume; else as xtsfs_volume_open(). It stays locked
+ * then. */
+xtsfs_must_check int xtsfs_volume_unlock(struct xtsfs_volume *volume, const struct xtsfs_config *config,
+					 const struct xtsfs_secret *volume_key);
+bool xtsfs_volume_is_locked(struct xtsfs_volume *volume);
+/** All nodes that are known, each with a reference more. xtsfs_nodes_let_go() gives back and frees. */
+xtsfs_must_check int xtsfs_nodes_hold(struct xtsfs_volume *volume, struct xtsfs_node ***ret_list, size_t *ret_count);
+void xtsfs_nodes_let_go(struct xtsfs_volume *volume, struct xtsfs_node **list, size_t count);
+/** This thread's buffer of the core, if it has one, may hold plaintext: wipe it. */
+void xtsfs_scratch_wipe(void);
+
 struct xtsfs_volume_stats {
 	enum xtsfs_integrity integrity;
 	unsigned content_keys;

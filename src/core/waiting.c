@@ -352,6 +352,9 @@ int xtsfs_commit_old(struct xtsfs_volume *volume, unsigned age_s)
 	struct timespec now;
 	int first = 0;
 
+	xtsfs_guard_mutex(&volume->key_mutex);
+	if (!volume->keys)
+		return 0;
 	look_for_space(volume);
 	xtsfs_file_retry_kept(volume);
 	clock_gettime(CLOCK_MONOTONIC, &now);

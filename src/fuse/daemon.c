@@ -77,7 +77,8 @@ int xtsfs_daemon_start_helper(struct xtsfs_daemon *daemon, const struct xtsfs_op
 	return options->no_sandbox ? 0 : xtsfs_helper_start(&params, &daemon->helper);
 }
 
-int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing)
+int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing,
+		       bool kernel_engine)
 {
 	bool background = daemon->report_fd >= 0;
 	xtsfs_auto_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -87,7 +88,7 @@ int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *
 	if (daemon->helper) {
 		if (background)
 			xtsfs_log_connect_syslog();
-		(void)xtsfs_sandbox_enter(backing, options->read_only);
+		(void)xtsfs_sandbox_enter(backing, options->read_only, kernel_engine);
 	} else {
 		xtsfs_notice("sandbox: none, as asked for by nosandbox");
 	}

@@ -34,7 +34,8 @@ xtsfs_must_check int xtsfs_daemon_start_helper(struct xtsfs_daemon *daemon, cons
  * and only then, in the background, turn the standard descriptors into /dev/null, log to syslog and let the parent exit
  * with 0.
  */
-xtsfs_must_check int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing);
+xtsfs_must_check int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing,
+					bool kernel_engine);
 /** Write the process id; @path absolute. */
 xtsfs_must_check int xtsfs_daemon_pidfile(const char *path);
 

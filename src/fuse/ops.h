@@ -154,5 +154,7 @@ void xtsfs_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 /** This thread's buffer for replies, XTSFS_REPLY_BYTES, page-aligned; NULL without memory. */
 #define XTSFS_REPLY_BYTES (1U << 20)
 char *xtsfs_reply_buffer(void);
+/** If this thread has one, wipe it. */
+void xtsfs_reply_buffer_wipe(void);
 
 #endif

@@ -35,7 +35,11 @@ static long long now_ns(void)
 
 static void give_back(void *place)
 {
-	atomic_store(&((struct xtsfs_place *)place)->taken, false);
+	struct xtsfs_place *mine = place;
+
+	atomic_store(&mine->reads, false);
+	atomic_store(&mine->serving, false);
+	atomic_store(&mine->taken, false);
 }
 
 static void make_key(void)

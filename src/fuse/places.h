@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define XTSFS_PLACES 512U /* more than threads= allows */
 
@@ -74,6 +75,12 @@ struct xtsfs_place {
 	_Atomic(const char *) kind; /* NULL: waiting for a request */
 	atomic_llong since_ns;	    /* CLOCK_MONOTONIC */
 	atomic_bool taken;
+	/* the gate's */
+	atomic_bool reads; /* it is a thread that reads requests */
+	atomic_bool serving;
+	atomic_uint serial; /* requests served */
+	atomic_uint wiped;
+	pid_t thread;		    /* valid once reads is set */
 	struct xtsfs_counts counts; /* atomic access */
 	/* the watchdog's own */
 	const char *told_kind;

@@ -102,3 +102,14 @@ char *xtsfs_reply_buffer(void)
 	}
 	return buffer;
 }
+
+void xtsfs_reply_buffer_wipe(void)
+{
+	void *buffer = NULL;
+
+	pthread_once(&buffer_once, buffer_init);
+	if (!buffer_error)
+		buffer = pthread_getspecific(buffer_key);
+	if (buffer)
+		explicit_bzero(buffer, XTSFS_REPLY_BYTES);
+}

@@ -96,12 +96,16 @@ static int restrict_files(int backing, bool read_only)
 #if XTSFS_ENABLE_SANDBOX && XTSFS_HAVE_SECCOMP
 
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifndef SOL_ALG
+#define SOL_ALG 279
+#endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #endif
@@ -190,6 +194,34 @@ static int allow_with_conditions(scmp_filter_ctx ctx)
 }
 
 /*
+ * A new OP handle in the place of one that failed, and a new TFM for a mount that was locked: libkcapi makes an AF_ALG
+ * socket, gives it the key, and asks the kernel about the cipher by netlink. Only such sockets can be made, so only
+ * such can be bound.
+ */
+static int allow_afalg(scmp_filter_ctx ctx)
+{
+	static const int pipes[] = {F_SETPIPE_SZ, F_GETPIPE_SZ};
+	const struct scmp_arg_cmp netlink[] = {SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_EQ, NETLINK_CRYPTO)};
+	int r = allow_if(ctx, "socket", SCMP_A0(SCMP_CMP_EQ, AF_ALG));
+
+	if (r == 0)
+		r = allow(ctx, "socket", 2, netlink);
+	if (r == 0)
+		r = allow(ctx, "bind", 0, NULL);
+	if (r == 0)
+		r = allow(ctx, "getsockname", 0, NULL);
+	if (r == 0)
+		r = allow_if(ctx, "setsockopt", SCMP_A1(SCMP_CMP_EQ, SOL_ALG));
+	for (size_t i = 0; r == 0 && i < sizeof(pipes) / sizeof(pipes[0]); i++) { /* each handle has one, and is given
+										   * up without */
+		r = allow_if(ctx, "fcntl", SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)pipes[i]));
+		if (r == 0)
+			r = allow_if(ctx, "fcntl64", SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)pipes[i]));
+	}
+	return r;
+}
+
+/*
  * glibc tries clone3() for every thread before it takes clone(). Whether a refusal is logged belongs to the filter that
  * refused: this one is silent, and the other allows it.
  */
@@ -204,7 +236,7 @@ static int refuse_clone3(void)
 	return r;
 }
 
-static int restrict_calls(void)
+static int restrict_calls(bool kernel_engine)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	int r;
@@ -219,6 +251,8 @@ static int restrict_calls(void)
 		r = allow(ctx, allowed[i], 0, NULL);
 	if (r == 0)
 		r = allow_with_conditions(ctx);
+	if (r == 0 && kernel_engine)
+		r = allow_afalg(ctx);
 	if (r == 0)
 		r = allow(ctx, "clone3", 0, NULL);
 	if (r == 0)
@@ -231,8 +265,9 @@ static int restrict_calls(void)
 
 #else
 
-static int restrict_calls(void)
+static int restrict_calls(bool kernel_engine)
 {
+	(void)kernel_engine;
 	return -ENOSYS;
 }
 
@@ -266,7 +301,7 @@ static const char *reason(int error, const char *feature)
 	return text;
 }
 
-unsigned xtsfs_sandbox_enter(int backing, bool read_only)
+unsigned xtsfs_sandbox_enter(int backing, bool read_only, bool kernel_engine)
 {
 	int files, calls;
 
@@ -278,7 +313,7 @@ unsigned xtsfs_sandbox_enter(int backing, bool read_only)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		xtsfs_warning("sandbox: cannot give up new privileges: %s, going on", xtsfs_strerror(errno));
 	files = restrict_files(backing, read_only);
-	calls = restrict_calls();
+	calls = restrict_calls(kernel_engine);
 	if (files < 0)
 		xtsfs_notice("sandbox: files are not restricted (Landlock): %s, going on", reason(files, "Landlock"));
 	if (calls < 0)

@@ -46,6 +46,9 @@ struct xtsfs_seeker {
 	pthread_mutex_t mutex; /* the queue; held over nothing */
 	struct seek *first, **last;
 	bool closed;
+
+	pthread_mutex_t
+		notify; /* held while the kernel is notified, by this thread or who has it held; over everything */
 };
 
 /* For the signal handler; set while a seeker lives. */
@@ -130,9 +133,12 @@ static void *run(void *data)
 	struct xtsfs_seeker *seeker = data;
 
 	while (!__atomic_load_n(&seeker->stop, __ATOMIC_ACQUIRE)) {
-		struct seek *seek = take(seeker);
+		struct seek *seek;
 
+		pthread_mutex_lock(&seeker->notify);
+		seek = take(seeker);
 		if (!seek) {
+			pthread_mutex_unlock(&seeker->notify);
 			(void)sem_wait(&seeker->wake);
 			continue;
 		}
@@ -141,10 +147,42 @@ static void *run(void *data)
 		(void)fuse_lowlevel_notify_inval_inode(seeker->se, seek->ino, seek->offset, 0);
 		answer(seek->req, seek->ino, seek->offset, seek->whence);
 		free(seek);
+		pthread_mutex_unlock(&seeker->notify);
 	}
+	/* Whoever has it held notifies, too. */
+	pthread_mutex_lock(&seeker->notify);
+	pthread_mutex_unlock(&seeker->notify);
 	close_queue(seeker);
 	end_loop(seeker);
 	return NULL;
+}
+
+static bool is_queue_empty(struct xtsfs_seeker *seeker)
+{
+	xtsfs_guard_mutex(&seeker->mutex);
+
+	return !seeker->first;
+}
+
+bool xtsfs_seeker_hold(struct xtsfs_seeker *seeker)
+{
+	for (;;) {
+		pthread_mutex_lock(&seeker->notify);
+		if (__atomic_load_n(&seeker->stop, __ATOMIC_ACQUIRE)) {
+			pthread_mutex_unlock(&seeker->notify);
+			return false;
+		}
+		if (is_queue_empty(seeker))
+			return true;
+		pthread_mutex_unlock(&seeker->notify);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+}
+
+void xtsfs_seeker_let_go(struct xtsfs_seeker *seeker)
+{
+	if (seeker)
+		pthread_mutex_unlock(&seeker->notify);
 }
 
 void xtsfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
@@ -197,6 +235,7 @@ int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker
 	seeker->main = pthread_self();
 	seeker->last = &seeker->first;
 	pthread_mutex_init(&seeker->mutex, NULL);
+	pthread_mutex_init(&seeker->notify, NULL);
 	sem_init(&seeker->wake, 0, 0);
 	sigfillset(&all); /* signals are for the main thread */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -209,6 +248,7 @@ int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker
 	if (r < 0) {
 		sem_destroy(&seeker->wake);
 		pthread_mutex_destroy(&seeker->mutex);
+		pthread_mutex_destroy(&seeker->notify);
 		free(seeker);
 		return r;
 	}
@@ -228,5 +268,6 @@ void xtsfs_seeker_end(struct xtsfs_seeker *seeker)
 	pthread_join(seeker->thread, NULL);
 	sem_destroy(&seeker->wake);
 	pthread_mutex_destroy(&seeker->mutex);
+	pthread_mutex_destroy(&seeker->notify);
 	free(seeker);
 }

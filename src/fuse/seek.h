@@ -16,4 +16,10 @@ xtsfs_must_check int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_se
 /** After the loop: joins the thread; SIGINT and SIGTERM are ignored then. NULL is fine. */
 void xtsfs_seeker_end(struct xtsfs_seeker *seeker);
 
+/** Wait until nothing is queued or under way, and keep it so: the caller notifies the kernel meanwhile, and the loop
+ * does not end. Nothing may come in that would be queued. false: it is ending, and is not held. */
+xtsfs_must_check bool xtsfs_seeker_hold(struct xtsfs_seeker *seeker);
+/** NULL is fine. */
+void xtsfs_seeker_let_go(struct xtsfs_seeker *seeker);
+
 #endif

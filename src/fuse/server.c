@@ -13,6 +13,7 @@
 #include "base/control.h"
 #include "base/exit-codes.h"
 #include "base/log.h"
+#include "base/passphrase.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -28,6 +29,10 @@
 struct client {
 	int fd; /* -1: none */
 	time_t since_s;
+	struct xtsfs_secret *secret; /* for unlock: what is to follow, and how much of it has */
+	size_t got;
+	bool is_keyfile;
+	int slot;
 };
 
 struct xtsfs_server {
@@ -47,6 +52,7 @@ static time_t now_s(void)
 
 static void drop(struct client *client)
 {
+	client->secret = xtsfs_secret_free(client->secret);
 	if (client->fd >= 0)
 		close(client->fd);
 	client->fd = -1;
@@ -57,37 +63,154 @@ static void reply_error(FILE *out, int code, const char *text)
 	fprintf(out, "error %d %s\n", code, text);
 }
 
-static void answer(struct xtsfs_server *server, const char *request, FILE *out)
+static void lock(struct xtsfs_server *server, enum xtsfs_held held, FILE *out)
 {
-	if (strcmp(request, "status") == 0) {
-		fprintf(out, "ok\n");
-		xtsfs_status_print(out, &server->params.facts, server->params.volume);
+	size_t left;
+	int r = xtsfs_lock(&server->params.locker, held, &left);
+
+	if (r < 0) {
+		xtsfs_warning("cannot lock: %s, going on", xtsfs_strerror(r));
+		reply_error(out, r == -ESHUTDOWN ? XTSFS_EXIT_NOT_MOUNTED : (int)xtsfs_exit_code(r),
+			    r == -ESHUTDOWN ? "the mount is ending" : xtsfs_strerror(r));
+		return;
+	}
+	xtsfs_notice("locked; requests %s", held == XTSFS_HELD_WAIT ? "wait" : "fail");
+	fprintf(out, "ok\ncached_files %zu\n", left);
+}
+
+static void unlock(struct xtsfs_server *server, const struct client *client, FILE *out)
+{
+	const struct xtsfs_unlock with = {.passphrase = client->is_keyfile ? NULL : client->secret,
+					  .keyfile = client->is_keyfile ? client->secret : NULL,
+					  .slot = client->slot};
+	int r = xtsfs_unlock(&server->params.locker, &with, &server->params.facts);
+
+	if (r == 0) {
+		xtsfs_notice("unlocked by keyslot %d", server->params.facts.slot);
+		fprintf(out, "ok\nslot.id %d\n", server->params.facts.slot);
+	} else if (r == -EALREADY) {
+		reply_error(out, XTSFS_EXIT_BUSY, "the mount is not locked");
 	} else {
-		reply_error(out, XTSFS_EXIT_USAGE, "this daemon does not know the request");
+		xtsfs_warning("cannot unlock: %s, it stays locked", xtsfs_strerror(r));
+		reply_error(
+			out, (int)xtsfs_exit_code(r),
+			r == -XTSFS_EPASS   ? "no keyslot opens with this passphrase or keyfile; the mount stays locked"
+			: r == -XTSFS_EAUTH ? "xtsfs.conf was edited, or is another volume's; the mount stays locked"
+					    : xtsfs_strerror(r));
 	}
 }
 
-/* The message that has come is the request. Its words go to no log: nothing vouches for them. */
-static void serve(struct xtsfs_server *server, struct client *client)
+/* "passphrase 12" or "keyfile 64 slot 3"; then so many bytes follow. false: it is answered. */
+static bool begin_unlock(struct xtsfs_server *server, struct client *client, const char *words, FILE *out)
 {
-	char request[XTSFS_CONTROL_REQUEST_BYTES + 2], *reply = NULL;
-	ssize_t n = recv(client->fd, request, sizeof(request) - 1, MSG_DONTWAIT);
-	size_t bytes = 0;
-	FILE *out;
+	char kind[16], slot_word[8], rest;
+	unsigned long bytes, slot = 0;
+	int n = sscanf(words, "%15s %8lu %7s %2lu%c", kind, &bytes, slot_word, &slot, &rest), r;
+	bool is_keyfile = n >= 2 && strcmp(kind, "keyfile") == 0;
+
+	if ((n != 2 && n != 4) || (!is_keyfile && strcmp(kind, "passphrase") != 0) || bytes == 0 ||
+	    bytes > (is_keyfile ? XTSFS_SOURCE_KEYFILE_MAX_BYTES : XTSFS_SOURCE_PASSPHRASE_MAX_BYTES) ||
+	    (n == 4 && (strcmp(slot_word, "slot") != 0 || slot >= XTSFS_CONFIG_SLOTS))) {
+		reply_error(out, XTSFS_EXIT_USAGE, "not a request");
+		return false;
+	}
+	if (!server->params.locker.locked) {
+		reply_error(out, XTSFS_EXIT_BUSY, "the mount is not locked");
+		return false;
+	}
+	for (unsigned i = 0; i < CLIENTS; i++) /* memory for one at a time */
+		server->clients[i].secret = xtsfs_secret_free(server->clients[i].secret);
+	r = xtsfs_secret_new(bytes, &client->secret);
+	if (r < 0) {
+		reply_error(out, XTSFS_EXIT_MEMORY, xtsfs_strerror(r));
+		return false;
+	}
+	client->got = 0;
+	client->is_keyfile = is_keyfile;
+	client->slot = n == 4 ? (int)slot : -1;
+	return true;
+}
+
+static void status(struct xtsfs_server *server, FILE *out)
+{
+	const struct xtsfs_locker *locker = &server->params.locker;
+
+	fprintf(out, "ok\nlocked %s\n", !locker->locked ? "no" : locker->held == XTSFS_HELD_WAIT ? "wait" : "fail");
+	fprintf(out, "held_requests %zu\n", xtsfs_gate_kept());
+	xtsfs_status_print(out, &server->params.facts, locker->mount->volume);
+}
+
+/* false: more is to come. */
+static bool answer(struct xtsfs_server *server, struct client *client, const char *request, FILE *out)
+{
+	if (strcmp(request, "status") == 0)
+		status(server, out);
+	else if (strcmp(request, "lock wait") == 0)
+		lock(server, XTSFS_HELD_WAIT, out);
+	else if (strcmp(request, "lock fail") == 0)
+		lock(server, XTSFS_HELD_FAIL, out);
+	else if (strncmp(request, "unlock ", strlen("unlock ")) == 0)
+		return !begin_unlock(server, client, request + strlen("unlock "), out);
+	else
+		reply_error(out, XTSFS_EXIT_USAGE, "this daemon does not know the request");
+	return true;
+}
+
+/* A piece of a secret goes where it belongs and nowhere else. false: not all of it is there. */
+static bool take_piece(struct client *client)
+{
+	size_t left = client->secret->bytes - client->got;
+	ssize_t n = recv(client->fd, client->secret->data + client->got, left, MSG_DONTWAIT | MSG_TRUNC);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0 && n <= XTSFS_CONTROL_REQUEST_BYTES && (out = open_memstream(&reply, &bytes))) {
-		request[n] = '\0';
-		if (strlen(request) == (size_t)n)
-			answer(server, request, out);
-		else
-			reply_error(out, XTSFS_EXIT_USAGE, "not a request");
-		if (fclose(out) == 0)
-			(void)send(client->fd, reply, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
-		free(reply);
+		return false;
+	if (n <= 0 || (size_t)n > left) {
+		drop(client);
+		return false;
 	}
-	drop(client);
+	client->got += (size_t)n;
+	return client->got == client->secret->bytes;
+}
+
+/* The message that has come is the request. Its words go to no log: nothing vouches for them. */
+static bool take_request(struct xtsfs_server *server, struct client *client, FILE *out)
+{
+	char request[XTSFS_CONTROL_REQUEST_BYTES + 2];
+	ssize_t n = recv(client->fd, request, sizeof(request) - 1, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0 || n > XTSFS_CONTROL_REQUEST_BYTES) {
+		drop(client);
+		return false;
+	}
+	request[n] = '\0';
+	if (strlen(request) == (size_t)n)
+		return answer(server, client, request, out);
+	reply_error(out, XTSFS_EXIT_USAGE, "not a request");
+	return true;
+}
+
+static void serve(struct xtsfs_server *server, struct client *client)
+{
+	char *reply = NULL;
+	size_t bytes = 0;
+	FILE *out = open_memstream(&reply, &bytes);
+	bool has_secret = client->secret, is_answered;
+
+	if (!out) {
+		drop(client);
+		return;
+	}
+	is_answered = has_secret ? take_piece(client) : take_request(server, client, out);
+	if (is_answered && has_secret)
+		unlock(server, client, out);
+	if (fclose(out) == 0 && is_answered) {
+		client->secret = xtsfs_secret_free(client->secret);
+		(void)send(client->fd, reply, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+		drop(client);
+	}
+	free(reply);
 }
 
 static void welcome(struct xtsfs_server *server)

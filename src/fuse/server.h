@@ -8,6 +8,7 @@
 #ifndef XTSFS_FUSE_SERVER_H
 #define XTSFS_FUSE_SERVER_H
 
+#include "fuse/lock.h"
 #include "fuse/status.h"
 
 struct xtsfs_server;
@@ -15,7 +16,7 @@ struct xtsfs_server;
 struct xtsfs_server_params {
 	int listening; /* stays the caller's */
 	struct xtsfs_mount_facts facts;
-	struct xtsfs_volume *volume;
+	struct xtsfs_locker locker;
 };
 
 xtsfs_must_check int xtsfs_server_start(const struct xtsfs_server_params *params, struct xtsfs_server **ret_server);

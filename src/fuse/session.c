@@ -43,6 +43,7 @@ struct xtsfs_session {
 	int listening; /* the control socket; -1: none */
 	struct xtsfs_control_name control;
 	struct xtsfs_mount_facts facts;
+	struct xtsfs_store *store;
 };
 
 /* Newer libraries have 64 flags behind functions, and the field for the sake of older callers. */
@@ -137,6 +138,11 @@ static int make_args(const struct xtsfs_options *options, struct fuse_args *args
 	return r;
 }
 
+static void wake_up(int number)
+{
+	(void)number;
+}
+
 int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *volume, struct xtsfs_helper *helper,
 		      struct xtsfs_session **ret_session)
 {
@@ -166,6 +172,7 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 	if (r == 0) {
 		/* libfuse leaves alone what is not the default: SIGHUP is harmless. */
 		signal(SIGHUP, SIG_IGN);
+		(void)sigaction(SIGURG, &(struct sigaction){.sa_handler = wake_up}, NULL); /* gate.c */
 		r = fuse_set_signal_handlers(session->se) == 0 ? 0 : -EIO;
 		session->signals = r == 0;
 	}
@@ -191,12 +198,13 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 }
 
 void xtsfs_session_control(struct xtsfs_session *session, const struct xtsfs_options *options,
-			   const struct xtsfs_mount_facts *facts)
+			   struct xtsfs_store *store, const struct xtsfs_mount_facts *facts)
 {
 	struct xtsfs_mounted mounted;
 	struct timespec now;
 	int r = xtsfs_mounts_at(options->mountpoint, &mounted), introduced = 0;
 
+	session->store = store;
 	session->facts = *facts;
 	session->facts.read_only = session->read_only;
 	session->facts.since_s = time(NULL);
@@ -234,7 +242,9 @@ static void end_control(struct xtsfs_session *session)
 static struct xtsfs_server *start_server(struct xtsfs_session *session)
 {
 	const struct xtsfs_server_params params = {
-		.listening = session->listening, .facts = session->facts, .volume = session->mount.volume};
+		.listening = session->listening,
+		.facts = session->facts,
+		.locker = {.se = session->se, .mount = &session->mount, .store = session->store}};
 	struct xtsfs_server *server = NULL;
 	int r = session->listening < 0 ? 0 : xtsfs_server_start(&params, &server);
 
@@ -250,11 +260,12 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	struct xtsfs_flusher *flusher = NULL;
 	struct xtsfs_server *server;
 	struct xtsfs_idle *idle = NULL;
+	size_t lost;
 	int r;
 
 	if (!config)
 		return -ENOMEM;
-	r = session->read_only ? 0 : xtsfs_seeker_start(session->se, &session->mount.seeker);
+	r = xtsfs_seeker_start(session->se, &session->mount.seeker);
 	if (r < 0)
 		xtsfs_warning("no thread for finding holes in files that are being written: %s, telling of none there",
 			      xtsfs_strerror(r));
@@ -273,6 +284,9 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 		r = fuse_session_loop_mt(session->se, config);
 	xtsfs_idle_stop(idle);
 	xtsfs_server_stop(server);
+	lost = xtsfs_gate_done();
+	if (lost)
+		xtsfs_error("%zu writes are lost: they came while the mount was locked, and it was not unlocked", lost);
 	end_control(session);
 	xtsfs_flusher_stop(flusher);
 	xtsfs_watchdog_stop(watchdog);

@@ -15,13 +15,13 @@
 
 struct xtsfs_session;
 
-/** Mount. 0, -EIO (libfuse or fusermount3 has said why on stderr), -ENOMEM. The volume and the helper
+/** Mount. 0, -EIO (libfuse or fusermount3 has said why on stderr), -ENOMEM. The volume, its store and the helper
  * (NULL: this process may do all by itself) are borrowed. */
 xtsfs_must_check int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *volume,
 				       struct xtsfs_helper *helper, struct xtsfs_session **ret_session);
 /** Make the control socket, before the sandbox is entered. Without one the mount goes on; the log says why. */
 void xtsfs_session_control(struct xtsfs_session *session, const struct xtsfs_options *options,
-			   const struct xtsfs_mount_facts *facts);
+			   struct xtsfs_store *store, const struct xtsfs_mount_facts *facts);
 /** Serve until unmounted or SIGINT or SIGTERM. 0 or -errno. */
 xtsfs_must_check int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads);
 /** Unmounts if it is mounted. NULL is fine. */

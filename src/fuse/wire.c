@@ -6,6 +6,7 @@
 #define FUSE_USE_VERSION 314
 #include "fuse/wire.h"
 
+#include "fuse/gate.h"
 #include "fuse/places.h"
 
 #include <errno.h>
@@ -19,27 +20,46 @@
 static _Thread_local uint32_t write_flags;
 static _Atomic uint64_t init_unique; /* of the INIT that is not answered yet; 0: none */
 
-static ssize_t wire_read(int fd, void *buffer, size_t room, void *userdata)
+/* What libfuse does not tell of a request. */
+static void note(const void *buffer, size_t bytes)
 {
-	ssize_t n = read(fd, buffer, room);
 	struct fuse_in_header header;
 	struct fuse_init_in init;
 	struct fuse_write_in write;
 
-	(void)userdata;
 	write_flags = 0;
-	if (n < (ssize_t)sizeof(header))
-		return n;
 	memcpy(&header, buffer, sizeof(header));
-	if (header.opcode == FUSE_WRITE && (size_t)n >= sizeof(header) + sizeof(write)) {
+	if (header.opcode == FUSE_WRITE && bytes >= sizeof(header) + sizeof(write)) {
 		memcpy(&write, (const char *)buffer + sizeof(header), sizeof(write));
 		write_flags = write.write_flags;
-	} else if (header.opcode == FUSE_INIT && (size_t)n >= sizeof(header) + offsetof(struct fuse_init_in, flags2)) {
+	} else if (header.opcode == FUSE_INIT && bytes >= sizeof(header) + offsetof(struct fuse_init_in, flags2)) {
 		memcpy(&init, (const char *)buffer + sizeof(header), offsetof(struct fuse_init_in, flags2));
 		if (init.flags & FUSE_HANDLE_KILLPRIV_V2)
 			init_unique = header.unique;
 	}
+}
+
+static ssize_t wire_read(int fd, void *buffer, size_t room, void *userdata)
+{
+	ssize_t n;
+
+	(void)userdata;
+	do {
+		xtsfs_gate_idle(buffer, room);
+		n = read(fd, buffer, room);
+		if (n < (ssize_t)sizeof(struct fuse_in_header))
+			return n; /* EINTR brings the thread back here */
+	} while (!xtsfs_gate_pass(fd, buffer, (size_t)n));
+	note(buffer, (size_t)n);
 	return n;
+}
+
+void xtsfs_wire_serve(struct fuse_session *se, void *data, size_t bytes)
+{
+	const struct fuse_buf buffer = {.mem = data, .size = bytes};
+
+	note(data, bytes);
+	fuse_session_process_buf(se, &buffer);
 }
 
 /* The answer to INIT, with what libfuse has not asked for. */

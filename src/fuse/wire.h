@@ -11,6 +11,7 @@
 #include "base/errors.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct fuse_session;
 
@@ -22,5 +23,8 @@ struct fuse_session;
 xtsfs_must_check int xtsfs_wire_attach(struct fuse_session *se);
 /** Of the WRITE that this thread serves: its caller may not write and leave setuid and setgid bits. */
 bool xtsfs_wire_kills_suid(void);
+
+/** Serve a request that was read before, by this thread. */
+void xtsfs_wire_serve(struct fuse_session *se, void *data, size_t bytes);
 
 #endif
