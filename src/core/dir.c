@@ -150,6 +150,7 @@ void xtsfs_closedir(struct xtsfs_dir *dir)
 	}
 	dir->volume->store->ops->close(dir->volume->store, dir->handle);
 	xtsfs_node_unref(dir->volume, dir->node, 1);
+	explicit_bzero(dir, sizeof(*dir)); /* the name that was read last */
 	free(dir);
 }
 

@@ -11,6 +11,7 @@
 #include "core/fs.h"
 #include "crypto/kdf.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -29,6 +30,15 @@ struct attr {
 	size_t cipher_bytes;
 	bool is_long;
 };
+
+/* Values do not stay in freed memory, where a locked volume would still have them. */
+static void wipe_and_free(uint8_t **memory)
+{
+	if (*memory)
+		xtsfs_wipe(*memory, malloc_usable_size(*memory));
+	free(*memory);
+}
+#define auto_wiped __attribute__((cleanup(wipe_and_free)))
 
 static bool is_acl(const char *name)
 {
@@ -118,7 +128,7 @@ static ssize_t get_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *nod
 {
 	struct xtsfs_store *store = volume->store;
 	size_t most = VALUE_MAX_BYTES + 1024;
-	xtsfs_auto_free uint8_t *stored = malloc(most), *plain = malloc(most);
+	auto_wiped uint8_t *stored = malloc(most), *plain = malloc(most);
 	struct attr attr;
 	ssize_t n, bytes;
 	int r = seal_name(volume, node, name, &attr);
@@ -169,7 +179,7 @@ static int set_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *node, s
 	struct xtsfs_store *store = volume->store;
 	size_t name_bytes = strlen(name), start;
 	uint8_t ad[SALT_BYTES + NAME_MAX_BYTES];
-	xtsfs_auto_free uint8_t *stored = NULL, *plain = NULL;
+	auto_wiped uint8_t *stored = NULL, *plain = NULL;
 	struct attr attr;
 	int r = seal_name(volume, node, name, &attr);
 
@@ -235,7 +245,7 @@ static int open_name(struct xtsfs_volume *volume, const struct xtsfs_at *at, con
 	if (strncmp(backing, prefix, prefix_chars) != 0)
 		return -ENODATA;
 	if (strncmp(text, LONG_PREFIX, sizeof(LONG_PREFIX) - 1) == 0) {
-		xtsfs_auto_free uint8_t *stored = malloc(VALUE_MAX_BYTES + 1024);
+		auto_wiped uint8_t *stored = malloc(VALUE_MAX_BYTES + 1024);
 		char expected[44];
 		uint8_t hash[32];
 		ssize_t n;
