@@ -5,9 +5,9 @@
 #include "base/cleanup.h"
 #include "base/exit-codes.h"
 #include "base/log.h"
-#include "base/passphrase.h"
 #include "base/secret.h"
 #include "core/conf.h"
+#include "core/unlock.h"
 #include "core/volume.h"
 #include "fuse/daemon.h"
 #include "fuse/mounts.h"
@@ -22,56 +22,56 @@
 #include <sys/mount.h>
 #include <time.h>
 
-#define PROMPT_TRIES 3
-
-/* From the passphrase to the volume key. An exit code. */
-static int unlock(const struct xtsfs_options *options, const struct xtsfs_conf *conf, struct xtsfs_secret **ret_key,
-		  struct xtsfs_mount_facts *ret_facts)
+/* What did not work, and the exit code of it. */
+static int fail_unlock(const struct xtsfs_options *options, int r, const struct xtsfs_unlock_report *report)
 {
-	bool asks = xtsfs_source_count(&options->passphrase) == 0;
-	char prompt[4200], problem[512];
-	int r = -XTSFS_EPASS;
+	bool of_memory = r == -EPERM || r == -EAGAIN || r == -ENOMEM; /* what mlock() says of a limit */
 
-	if (options->slot >= 0 && !xtsfs_config_slot(conf->config, options->slot)) {
+	if (report->of_source) {
+		xtsfs_error("%s%s", report->text,
+			    of_memory ? "; raise the limit (ulimit -l) or use -o allow_swap" : "");
+		return of_memory ? XTSFS_EXIT_MEMORY : XTSFS_EXIT_SOURCE;
+	}
+	if (r == -ENOENT) {
 		xtsfs_error("'%s' has no keyslot %d", options->source, options->slot);
 		return XTSFS_EXIT_SLOT;
 	}
-	snprintf(prompt, sizeof(prompt), "Passphrase for '%s'", options->source);
-	for (int tries = asks ? PROMPT_TRIES : 1; tries > 0 && r == -XTSFS_EPASS; tries--) {
-		xtsfs_auto_secret *secret = NULL;
-		struct xtsfs_unlock with = {.slot = options->slot};
-		bool is_keyfile;
-		int slot;
-
-		r = xtsfs_source_read(&options->passphrase, prompt, false, &secret, &is_keyfile, problem,
-				      sizeof(problem));
-		if (r == -EPERM || r == -EAGAIN || r == -ENOMEM) { /* what mlock() says of a limit */
-			xtsfs_error("%s; raise the limit (ulimit -l) or use -o allow_swap", problem);
-			return XTSFS_EXIT_MEMORY;
-		}
-		if (r < 0) {
-			xtsfs_error("%s", problem);
-			return XTSFS_EXIT_SOURCE;
-		}
-		if (is_keyfile)
-			with.keyfile = secret;
-		else
-			with.passphrase = secret;
-		r = xtsfs_conf_unlock(conf, &with, ret_key, &slot);
-		if (r == 0) {
-			xtsfs_mount_facts_slot(ret_facts, xtsfs_config_slot(conf->config, slot));
-			xtsfs_info("keyslot %d opened the volume", slot);
-		} else if (r == -XTSFS_EPASS)
-			xtsfs_error("no keyslot of '%s' opens with this %s", options->source,
-				    is_keyfile ? "keyfile" : "passphrase");
-		else if (r == -XTSFS_EAUTH)
-			xtsfs_error("'%s/" XTSFS_NAME_CONF
-				    "' was edited: its HMAC does not verify; restore it from a header backup",
-				    options->source);
-		else
-			xtsfs_error("cannot unlock '%s': %s", options->source, xtsfs_strerror(r));
-	}
+	if (r == -XTSFS_EPASS)
+		xtsfs_error("no keyslot of '%s' opens with this %s%s", options->source, report->with, report->text);
+	else if (r == -XTSFS_EAUTH)
+		xtsfs_error("'%s/" XTSFS_NAME_CONF
+			    "' was edited: its HMAC does not verify; restore it from a header backup",
+			    options->source);
+	else
+		xtsfs_error("cannot unlock '%s': %s", options->source, xtsfs_strerror(r));
 	return r == -XTSFS_EAUTH ? XTSFS_EXIT_CONFIG : (int)xtsfs_exit_code(r);
+}
+
+static void tell_unlock(void *context, int r, const struct xtsfs_unlock_report *report)
+{
+	(void)fail_unlock(context, r, report);
+}
+
+/* From the passphrase to the volume key. An exit code. */
+static int unlock(struct xtsfs_options *options, const struct xtsfs_conf *conf, struct xtsfs_secret **ret_key,
+		  struct xtsfs_mount_facts *ret_facts)
+{
+	struct xtsfs_unlock_report report;
+	char prompt[4200];
+	const struct xtsfs_unlock_way way = {.source = &options->passphrase,
+					     .slot = options->slot,
+					     .prompt = prompt,
+					     .tell = tell_unlock,
+					     .context = options};
+	int slot, r;
+
+	snprintf(prompt, sizeof(prompt), "Passphrase for '%s'", options->source);
+	r = xtsfs_unlock_volume(conf, &way, ret_key, &slot, &report);
+	if (r < 0)
+		return fail_unlock(options, r, &report);
+	xtsfs_mount_facts_slot(ret_facts, xtsfs_config_slot(conf->config, slot));
+	xtsfs_info("keyslot %d opened the volume", slot);
+	return 0;
 }
 
 static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **ret_store, struct xtsfs_conf **ret_conf)
@@ -131,7 +131,7 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 }
 
 /* Everything from the config on, in the process that will serve. An exit code. */
-static int run(const struct xtsfs_options *options, struct xtsfs_daemon *daemon)
+static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 {
 	struct xtsfs_store *store = NULL;
 	struct xtsfs_conf *conf = NULL;

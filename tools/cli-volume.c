@@ -14,6 +14,7 @@
 #include "cli-volume.h"
 
 #include "base/parse.h"
+#include "core/unlock.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -24,7 +25,6 @@
 #define PROBLEM_BYTES 512
 #define PROMPT_BYTES  320
 #define WHAT_BYTES    512
-#define TRIES	      3
 
 int cli_fail_conf(int error, const char *what, const char *problem)
 {
@@ -120,7 +120,7 @@ int cli_source_check(const struct cli_verb *verb, const struct xtsfs_source *sou
 int cli_unlock_check(const struct cli_verb *verb, const struct cli_unlock *unlock)
 {
 	if (xtsfs_source_count(&unlock->source) > 1)
-		return cli_fail_usage(verb, "give one of --passfile, --passfd, --passcmd and --keyfile");
+		return cli_fail_usage(verb, "give one of --passfile, --passfd, --passcmd, --keyring and --keyfile");
 	xtsfs_secret_allow_swap(unlock->allow_swap);
 	return cli_source_check(verb, &unlock->source);
 }
@@ -146,91 +146,76 @@ int cli_fail_keys(int error, const char *format, ...)
 			     text, xtsfs_strerror(error));
 }
 
+static int fail_source(int error, const char *problem)
+{
+	if (is_lock_error(error) || error == -ENOMEM)
+		return cli_fail_exit(XTSFS_EXIT_MEMORY, "%s; raise the limit (ulimit -l) or use --allow-swap", problem);
+	return cli_fail_exit(XTSFS_EXIT_SOURCE, "%s", problem);
+}
+
 int cli_source_read(const struct xtsfs_source *source, const char *prompt, bool confirm,
 		    struct xtsfs_secret **ret_secret, bool *ret_is_keyfile)
 {
 	char problem[PROBLEM_BYTES];
 	int r = xtsfs_source_read(source, prompt, confirm, ret_secret, ret_is_keyfile, problem, sizeof(problem));
 
-	if (r == 0)
-		return 0;
-	if (is_lock_error(r) || r == -ENOMEM)
-		return cli_fail_exit(XTSFS_EXIT_MEMORY, "%s; raise the limit (ulimit -l) or use --allow-swap", problem);
-	return cli_fail_exit(XTSFS_EXIT_SOURCE, "%s", problem);
+	return r < 0 ? fail_source(r, problem) : 0;
 }
 
-/* What Argon2id would need for the slots that were tried. */
-static uint32_t most_memory_kib(const struct xtsfs_config *config, const struct xtsfs_unlock *unlock)
-{
-	uint32_t most = 0;
+struct context {
+	const char *what;
+	int slot;
+};
 
-	for (unsigned i = 0; i < config->slot_count; i++) {
-		const struct xtsfs_slot *slot = &config->slots[i];
-
-		if (slot->kind == XTSFS_SLOT_PASSPHRASE && slot->argon2_memory_kib > most &&
-		    (unlock->slot < 0 || slot->id == (unsigned)unlock->slot))
-			most = slot->argon2_memory_kib;
-	}
-	return most;
-}
-
-static int fail_unlock(int error, const struct xtsfs_conf *conf, const char *what, const struct xtsfs_unlock *unlock,
-		       bool is_keyfile)
+static int fail_unlock(int error, const struct context *context, const struct xtsfs_unlock_report *report)
 {
 	char size[16], slot[40] = "no keyslot opens";
 
-	if (unlock->slot >= 0)
-		snprintf(slot, sizeof(slot), "keyslot %d does not open", unlock->slot);
+	if (report->of_source)
+		return fail_source(error, report->text);
+	if (context->slot >= 0)
+		snprintf(slot, sizeof(slot), "keyslot %d does not open", context->slot);
 	switch (-error) {
+	case ENOENT:
+		return cli_fail_exit(XTSFS_EXIT_SLOT, "%s has no keyslot %d", context->what, context->slot);
 	case XTSFS_EPASS:
-		return cli_fail_exit(XTSFS_EXIT_PASS, "cannot unlock %s: %s with this %s", what, slot,
-				     is_keyfile ? "keyfile" : "passphrase");
+		return cli_fail_exit(XTSFS_EXIT_PASS, "cannot unlock %s: %s with this %s%s", context->what, slot,
+				     report->with, report->text);
 	case XTSFS_EAUTH:
 		return cli_fail_exit(XTSFS_EXIT_CONFIG,
 				     "refusing %s: the configuration was edited or damaged, its HMAC does not verify; "
 				     "'xtsfsctl header restore' can put a backup in its place",
-				     what);
+				     context->what);
 	case ENOMEM:
 		return cli_fail_exit(XTSFS_EXIT_MEMORY,
-				     "cannot unlock %s: not enough memory for key derivation, it takes up to %s", what,
-				     xtsfs_format_size((uint64_t)most_memory_kib(conf->config, unlock) << 10, size));
+				     "cannot unlock %s: not enough memory for key derivation, it takes up to %s",
+				     context->what, xtsfs_format_size((uint64_t)report->most_kib << 10, size));
 	default:
-		return cli_fail_keys(error, "cannot unlock %s", what);
+		return cli_fail_keys(error, "cannot unlock %s", context->what);
 	}
 }
 
-static bool has_slot(const struct xtsfs_config *config, uint64_t id)
+static void tell_unlock(void *context, int error, const struct xtsfs_unlock_report *report)
 {
-	for (unsigned i = 0; i < config->slot_count; i++)
-		if (config->slots[i].id == id)
-			return true;
-	return false;
+	(void)fail_unlock(error, context, report);
 }
 
 int cli_conf_unlock(const struct xtsfs_conf *conf, const char *what, const struct cli_unlock *unlock,
 		    struct xtsfs_secret **ret_volume_key, int *ret_slot)
 {
-	bool terminal = xtsfs_source_count(&unlock->source) == 0, is_keyfile = false;
-	struct xtsfs_unlock with = {.slot = unlock->slot == CLI_UNSET ? -1 : (int)unlock->slot};
+	struct context context = {.what = what, .slot = unlock->slot == CLI_UNSET ? -1 : (int)unlock->slot};
+	struct xtsfs_unlock_report report;
 	char prompt[PROMPT_BYTES];
-	int r = -XTSFS_EPASS, exit_code;
+	const struct xtsfs_unlock_way way = {.source = &unlock->source,
+					     .slot = context.slot,
+					     .prompt = prompt,
+					     .tell = tell_unlock,
+					     .context = &context};
+	int r;
 
-	if (unlock->slot != CLI_UNSET && !has_slot(conf->config, unlock->slot))
-		return cli_fail_exit(XTSFS_EXIT_SLOT, "%s has no keyslot %llu", what, (unsigned long long)unlock->slot);
 	snprintf(prompt, sizeof(prompt), "Passphrase for %s", what);
-	for (unsigned i = 0; r == -XTSFS_EPASS && i < (terminal ? TRIES : 1); i++) {
-		xtsfs_auto_secret *secret = NULL;
-
-		if (i > 0)
-			fail_unlock(r, conf, what, &with, is_keyfile);
-		exit_code = cli_source_read(&unlock->source, prompt, /* confirm= */ false, &secret, &is_keyfile);
-		if (exit_code)
-			return exit_code;
-		with.passphrase = is_keyfile ? NULL : secret;
-		with.keyfile = is_keyfile ? secret : NULL;
-		r = xtsfs_conf_unlock(conf, &with, ret_volume_key, ret_slot);
-	}
-	return r < 0 ? fail_unlock(r, conf, what, &with, is_keyfile) : 0;
+	r = xtsfs_unlock_volume(conf, &way, ret_volume_key, ret_slot, &report);
+	return r < 0 ? fail_unlock(r, &context, &report) : 0;
 }
 
 int cli_volume_unlock(struct cli_volume *volume, const struct cli_unlock *unlock)

@@ -64,6 +64,11 @@ struct cli_unlock {
 		 .type = CLI_TEXT,                                                                        \
 		 .value = &(u).source.passcmd,                                                            \
 		 .help = "the passphrase is what COMMAND writes"},                                        \
+		{.name = "keyring",                                                                       \
+		 .argument = "DESC",                                                                      \
+		 .type = CLI_TEXT,                                                                        \
+		 .value = &(u).source.keyring,                                                            \
+		 .help = "use the key DESC of the kernel's keyrings"},                                    \
 		{.name = "keyfile",                                                                       \
 		 .argument = "FILE",                                                                      \
 		 .type = CLI_TEXT,                                                                        \

@@ -24,6 +24,7 @@ int cmd_unlock(const struct cli_verb *verb, int argc, char **argv);
 int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 
 extern const struct cli_verb cli_header_verbs[];
+extern const struct cli_verb cli_key_verbs[];
 extern const struct cli_verb cli_slot_verbs[];
 
 #endif

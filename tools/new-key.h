@@ -66,6 +66,11 @@ struct cli_new_key {
 		 .type = CLI_TEXT,                                                                         \
 		 .value = &(n).source.passcmd,                                                             \
 		 .help = "as --passcmd"},                                                                  \
+		{.name = "new-keyring",                                                                    \
+		 .argument = "DESC",                                                                       \
+		 .type = CLI_TEXT,                                                                         \
+		 .value = &(n).source.keyring,                                                             \
+		 .help = "as --keyring, for a passphrase"},                                                \
 	{                                                                                                  \
 		.name = "new-keyfile", .argument = "FILE", .type = CLI_TEXT, .value = &(n).source.keyfile, \
 		.help = "as --keyfile"                                                                     \

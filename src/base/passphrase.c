@@ -12,6 +12,8 @@
  * The command is run by posix_spawn(), so this process is not copied. It has our standard input, terminal and standard
  * error, for it may want to ask the user something; only its standard output is ours.
  *
+ * A key of the kernel's is taken byte for byte, too: who put it there has already decided what belongs to it.
+ *
  * An empty passphrase is refused wherever it comes from. It is the mark of an accident: an unset variable, a file that
  * was not written, a command that failed behind a pipe.
  *
@@ -20,6 +22,7 @@
 #include "base/passphrase.h"
 
 #include "base/cleanup.h"
+#include "base/keyring.h"
 #include "base/log.h"
 #include "base/terminal.h"
 
@@ -54,7 +57,7 @@ __attribute__((format(printf, 3, 4))) static int fail(const struct reader *reade
 unsigned xtsfs_source_count(const struct xtsfs_source *source)
 {
 	return 0U + (source->passfile != NULL) + (source->passfd >= 0) + (source->passcmd != NULL) +
-	       (source->keyfile != NULL);
+	       (source->keyring != NULL) + (source->keyfile != NULL);
 }
 
 /* Room for a byte more than what is allowed, so that too much shows. */
@@ -244,14 +247,32 @@ static int read_command(const struct reader *reader, const char *command, struct
 	return 0;
 }
 
+static int read_keyring(const struct reader *reader, const char *description, struct xtsfs_secret **ret_secret)
+{
+	int r = xtsfs_keyring_read(description, ret_secret);
+
+	if (r == -ENOKEY)
+		return fail(reader, r, "there is no key '%s' in the keyrings of this session and user", description);
+	if (r == -EKEYEXPIRED || r == -EKEYREVOKED)
+		return fail(reader, -ENOKEY, "key '%s' of the kernel's keyring %s", description,
+			    r == -EKEYEXPIRED ? "has expired" : "was revoked");
+	if (r == -EACCES)
+		return fail(reader, r, "key '%s' of the kernel's keyring may not be read by this process", description);
+	if (r == -ENOSYS)
+		return fail(reader, -ENOKEY, XTSFS_KEYRING_MISSING);
+	if (r == -EINVAL)
+		return fail(reader, r, "a key cannot have the name '%s'", description);
+	return r < 0 ? explain_read(reader, r, "the key of the kernel's keyring", XTSFS_KEYRING_KEY_MAX_BYTES) : 0;
+}
+
 static int ask(const struct reader *reader, const char *prompt, struct xtsfs_secret **ret_secret)
 {
 	int r = xtsfs_terminal_ask(prompt, ret_secret);
 
 	if (r == -ENOKEY)
 		return fail(reader, r,
-			    "there is no terminal to ask for the passphrase; use a passfile, passfd, passcmd or "
-			    "keyfile");
+			    "there is no terminal to ask for the passphrase; use a passfile, passfd, passcmd, "
+			    "keyring or keyfile");
 	return r < 0 ? explain_read(reader, r, "the passphrase", XTSFS_TERMINAL_LINE_MAX) : 0;
 }
 
@@ -291,7 +312,8 @@ int xtsfs_source_read(const struct xtsfs_source *source, const char *prompt, boo
 	int r;
 
 	if (xtsfs_source_count(source) > 1)
-		return fail(&reader, -EINVAL, "more than one of passfile, passfd, passcmd and keyfile is given");
+		return fail(&reader, -EINVAL,
+			    "more than one of passfile, passfd, passcmd, keyring and keyfile is given");
 	if (source->keyfile)
 		r = read_file(&reader, "keyfile", source->keyfile, XTSFS_SOURCE_KEYFILE_MAX_BYTES, &secret);
 	else if (source->passfile && strcmp(source->passfile, "-") == 0)
@@ -302,6 +324,8 @@ int xtsfs_source_read(const struct xtsfs_source *source, const char *prompt, boo
 		r = read_descriptor(&reader, source->passfd, &secret);
 	else if (source->passcmd)
 		r = read_command(&reader, source->passcmd, &secret);
+	else if (source->keyring)
+		r = read_keyring(&reader, source->keyring, &secret);
 	else
 		r = ask_terminal(&reader, prompt, confirm, &secret);
 	if (r < 0)
@@ -312,7 +336,7 @@ int xtsfs_source_read(const struct xtsfs_source *source, const char *prompt, boo
 			return fail(&reader, -EINVAL, "keyfile '%s' has %zu bytes, fewer than %u", source->keyfile,
 				    secret->bytes, XTSFS_SOURCE_KEYFILE_MIN_BYTES);
 	} else {
-		if (!from_terminal)
+		if (!from_terminal && !source->keyring)
 			drop_line_feed(secret);
 		if (secret->bytes == 0)
 			return fail(&reader, -EINVAL, "the passphrase is empty");

@@ -24,6 +24,7 @@ struct xtsfs_source {
 	const char *passfile; /* its bytes less one line feed at the end; "-" is standard input, not a terminal */
 	int passfd;	      /* an open descriptor, read to its end and closed; -1 if not set */
 	const char *passcmd;  /* for /bin/sh -c: its standard output less one line feed at the end */
+	const char *keyring;  /* the description of a key of the kernel's, its bytes */
 	const char *keyfile;  /* its bytes, 32 to 8 MiB */
 };
 #define XTSFS_SOURCE_NONE ((struct xtsfs_source){.passfd = -1})
@@ -39,8 +40,8 @@ unsigned xtsfs_source_count(const struct xtsfs_source *source);
  * A file that others can read is warned of in the log.
  *
  * Returns 0, -EINVAL (empty, keyfile too short, two different passphrases typed, more than one source), -EFBIG, -ENOKEY
- * (no source and no terminal, or the command failed), -EINTR (as xtsfs_terminal_ask()), -ENOMEM, -EPERM, -EAGAIN
- * (locked memory), or an error of open or read.
+ * (no source and no terminal, the command failed, or no such key), -EINTR (as xtsfs_terminal_ask()), -ENOMEM, -EPERM,
+ * -EAGAIN (locked memory), or an error of open or read.
  */
 xtsfs_must_check int xtsfs_source_read(const struct xtsfs_source *source, const char *prompt, bool confirm,
 				       struct xtsfs_secret **ret_secret, bool *ret_is_keyfile, char *ret_problem,

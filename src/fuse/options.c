@@ -87,6 +87,8 @@ static int set_value(struct xtsfs_options *options, const char *name, const char
 		return set_const_string(&options->passphrase.passfile, value);
 	if (strcmp(name, "passcmd") == 0)
 		return set_const_string(&options->passphrase.passcmd, value);
+	if (strcmp(name, "keyring") == 0)
+		return set_const_string(&options->passphrase.keyring, value);
 	if (strcmp(name, "keyfile") == 0)
 		return set_const_string(&options->passphrase.keyfile, value);
 	if (strcmp(name, "pidfile") == 0)
@@ -343,7 +345,8 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 	if (r < 0 || options->help || options->version)
 		return r;
 	if (xtsfs_source_count(&options->passphrase) > 1) {
-		snprintf(ret_problem, problem_bytes, "passfile, passfd, passcmd and keyfile exclude each other");
+		snprintf(ret_problem, problem_bytes,
+			 "passfile, passfd, passcmd, keyring and keyfile exclude each other");
 		return -EINVAL;
 	}
 	r = options->namespace ? xtsfs_mounts_enter(options->namespace) : 0;
@@ -389,6 +392,7 @@ void xtsfs_options_done(struct xtsfs_options *options)
 {
 	free((char *)(uintptr_t)options->passphrase.passfile);
 	free((char *)(uintptr_t)options->passphrase.passcmd);
+	free((char *)(uintptr_t)options->passphrase.keyring);
 	free((char *)(uintptr_t)options->passphrase.keyfile);
 	free(options->source);
 	free(options->mountpoint);

@@ -20,6 +20,7 @@
 	X("passfile", "FILE", "read the passphrase from FILE, less one line feed at its end; '-' is standard input") \
 	X("passfd", "N", "read the passphrase from the open descriptor N")                                           \
 	X("passcmd", "COMMAND", "the passphrase is what COMMAND (run by /bin/sh) writes")                            \
+	X("keyring", "DESC", "use the key DESC of the kernel's keyrings, which xtsfsctl key add puts there")         \
 	X("keyfile", "FILE", "use the bytes of FILE instead of a passphrase")                                        \
 	X("slot", "N", "try keyslot N only")                                                                         \
 	X("engine", "auto|kernel|user", "who encrypts: the kernel crypto API or this process (default: auto)")       \

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From where the keys come from to the volume key: reads the sources, asks, tries the keyslots.
+ *
+ * Layer:   core.
+ * Threads: as base/passphrase.h: before other threads run.
+ * Secrets: in xtsfs_secret only; the texts for people have none.
+ */
+#ifndef XTSFS_CORE_UNLOCK_H
+#define XTSFS_CORE_UNLOCK_H
+
+#include "base/passphrase.h"
+#include "core/conf.h"
+
+struct xtsfs_unlock_report {
+	bool of_source;	   /* no secret could be had; text is a sentence about that */
+	char with[64];	   /* "passphrase": what was tried, for "no keyslot opens with this ..." */
+	char text[640];	   /* of_source: the sentence; else, behind what the program says, a hint or "" */
+	uint32_t most_kib; /* what Argon2id would need for the slots that were tried */
+};
+
+struct xtsfs_unlock_way {
+	const struct xtsfs_source *source;
+	int slot;	    /* -1: any */
+	const char *prompt; /* without a colon */
+	/* Told of each try at the terminal that failed and is not the last; @r: as xtsfs_unlock_volume(). NULL is fine.
+	 */
+	void (*tell)(void *context, int r, const struct xtsfs_unlock_report *report);
+	void *context;
+};
+
+/**
+ * Read what the source gives, once, or ask at the terminal, three times at most; try the slots that fit. @ret_report
+ * is filled on failure.
+ * Returns 0; with of_source what xtsfs_source_read() gives; -ENOENT: no slot of the number @way->slot; else as
+ * xtsfs_conf_unlock().
+ */
+xtsfs_must_check int xtsfs_unlock_volume(const struct xtsfs_conf *conf, const struct xtsfs_unlock_way *way,
+					 struct xtsfs_secret **ret_volume_key, int *ret_slot,
+					 struct xtsfs_unlock_report *ret_report);
+
+#endif
