@@ -119,8 +119,8 @@ int cli_source_check(const struct cli_verb *verb, const struct xtsfs_source *sou
 
 int cli_unlock_check(const struct cli_verb *verb, const struct cli_unlock *unlock)
 {
-	if (xtsfs_source_count(&unlock->source) > 1)
-		return cli_fail_usage(verb, "give one of --passfile, --passfd, --passcmd, --keyring and --keyfile");
+	if (xtsfs_source_passphrases(&unlock->source) > 1)
+		return cli_fail_usage(verb, "give one of --passfile, --passfd, --passcmd and --keyring");
 	xtsfs_secret_allow_swap(unlock->allow_swap);
 	return cli_source_check(verb, &unlock->source);
 }

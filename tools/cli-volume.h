@@ -73,7 +73,7 @@ struct cli_unlock {
 		 .argument = "FILE",                                                                      \
 		 .type = CLI_TEXT,                                                                        \
 		 .value = &(u).source.keyfile,                                                            \
-		 .help = "use the bytes of FILE instead of a passphrase"},                                \
+		 .help = "use the bytes of FILE; together with a passphrase for\na keyslot of both"},     \
 	{                                                                                                 \
 		.name = "allow-swap", .type = CLI_FLAG, .value = &(u).allow_swap,                         \
 		.help = "go on where memory for keys cannot be locked"                                    \

@@ -285,6 +285,7 @@ int cmd_init(const struct cli_verb *verb, int argc, char **argv)
 		 .max = 256,
 		 .help = "divide content over N keys, a power of two (1);\none for each TiB is advised"},
 		CLI_SOURCE_OPTIONS(init.unlock),
+		CLI_WITH_PASSPHRASE_OPTION(init.new),
 		CLI_SLOT_NAME_OPTION(init.new),
 		CLI_KDF_OPTIONS(init.new),
 		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &init.quiet, .help = "say nothing"},

@@ -64,6 +64,7 @@ static int cmd_slot_add(const struct cli_verb *verb, int argc, char **argv)
 		CLI_SOURCE_OPTIONS(unlock),
 		CLI_SLOT_OPTION(unlock),
 		CLI_NEW_SOURCE_OPTIONS(new),
+		CLI_WITH_PASSPHRASE_OPTION(new),
 		CLI_SLOT_NAME_OPTION(new),
 		CLI_KDF_OPTIONS(new),
 		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &quiet, .help = "say nothing"},

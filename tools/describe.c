@@ -11,31 +11,25 @@
 
 #include <stdio.h>
 
-static const char *kind_name(enum xtsfs_slot_kind kind)
-{
-	switch (kind) {
-	case XTSFS_SLOT_PASSPHRASE:
-		return "passphrase";
-	case XTSFS_SLOT_KEYFILE:
-		return "keyfile";
-	default:
-		return "unknown";
-	}
-}
+static const char *const words[XTSFS_SLOT_UNKNOWN] = {
+	[XTSFS_SLOT_PASSPHRASE] = "passphrase",
+	[XTSFS_SLOT_KEYFILE] = "keyfile",
+	[XTSFS_SLOT_BOTH] = "passphrase and keyfile",
+};
 
 const char *cli_describe_slot(const struct xtsfs_slot *slot, char ret_text[static 96])
 {
 	char size[16];
 
-	if (slot->kind == XTSFS_SLOT_PASSPHRASE)
-		snprintf(ret_text, 96, "passphrase, Argon2id %s, %u pass%s, %u lane%s",
+	if (slot->kind == XTSFS_SLOT_UNKNOWN)
+		snprintf(ret_text, 96, "of a kind this program does not know");
+	else if (slot->argon2)
+		snprintf(ret_text, 96, "%s, Argon2id %s, %u pass%s, %u lane%s", words[slot->kind],
 			 xtsfs_format_size((uint64_t)slot->argon2_memory_kib << 10, size), slot->argon2_time,
 			 slot->argon2_time == 1 ? "" : "es", slot->argon2_parallel,
 			 slot->argon2_parallel == 1 ? "" : "s");
-	else if (slot->kind == XTSFS_SLOT_KEYFILE)
-		snprintf(ret_text, 96, "keyfile, HKDF-SHA-512");
 	else
-		snprintf(ret_text, 96, "of a kind this program does not know");
+		snprintf(ret_text, 96, "%s, HKDF-SHA-512", words[slot->kind]);
 	return ret_text;
 }
 
@@ -54,10 +48,10 @@ void cli_describe_slots(const struct xtsfs_config *config, const char *indent)
 static bool add_kdf(json_object *object, const struct xtsfs_slot *slot)
 {
 	json_object *kdf = json_object_new_object();
-	bool argon2 = slot->kind == XTSFS_SLOT_PASSPHRASE, good;
+	bool good;
 
-	good = cli_json_add(kdf, "type", json_object_new_string(argon2 ? "argon2id" : "hkdf-sha512"));
-	if (argon2) {
+	good = cli_json_add(kdf, "type", json_object_new_string(slot->argon2 ? "argon2id" : "hkdf-sha512"));
+	if (slot->argon2) {
 		good = good && cli_json_add(kdf, "time", json_object_new_int64(slot->argon2_time));
 		good = good && cli_json_add(kdf, "memory_kib", json_object_new_int64(slot->argon2_memory_kib));
 		good = good && cli_json_add(kdf, "parallel", json_object_new_int64(slot->argon2_parallel));
@@ -75,7 +69,7 @@ json_object *cli_json_slot(const struct xtsfs_slot *slot)
 	bool good = cli_json_add(object, "id", json_object_new_int64(slot->id));
 
 	good = good && cli_json_add(object, "name", json_object_new_string(slot->name));
-	good = good && cli_json_add(object, "kind", json_object_new_string(kind_name(slot->kind)));
+	good = good && cli_json_add(object, "kind", json_object_new_string(xtsfs_slot_kind_name(slot->kind)));
 	good = good && cli_json_add(object, "created", json_object_new_string(slot->created));
 	if (slot->kind != XTSFS_SLOT_UNKNOWN)
 		good = good && add_kdf(object, slot);

@@ -49,8 +49,12 @@ int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new
 {
 	struct xtsfs_argon2 params = given_cost(new);
 
-	if (xtsfs_source_count(&new->source) > 1)
-		return cli_fail_usage(verb, "give one source of the new passphrase or keyfile");
+	if (xtsfs_source_passphrases(&new->source) > 1)
+		return cli_fail_usage(verb, "give one source of the new passphrase");
+	if (new->with_passphrase && (!new->source.keyfile || xtsfs_source_passphrases(&new->source) > 0))
+		return cli_fail_usage(verb,
+				      "--with-passphrase asks for a passphrase to go with a keyfile; give that, and "
+				      "no other source");
 	if (new->slot_name && strlen(new->slot_name) > XTSFS_SLOT_NAME_MAX)
 		return cli_fail_usage(verb, "the keyslot's name has more than %u bytes", XTSFS_SLOT_NAME_MAX);
 	if (params.time == 0)
@@ -75,24 +79,43 @@ int cli_new_key_cost(const struct cli_new_key *new, struct xtsfs_argon2 *ret_par
 	return r < 0 ? cli_fail(r, "cannot measure the key derivation") : 0;
 }
 
+/* Each part on its own: together they are two factors of one slot. */
+static int read_new(const struct cli_new_key *new, const char *prompt, struct xtsfs_secret **ret_passphrase,
+		    struct xtsfs_secret **ret_keyfile)
+{
+	struct xtsfs_source part = new->source;
+	bool is_keyfile;
+	int exit_code;
+
+	part.keyfile = NULL;
+	if (new->with_passphrase || xtsfs_source_count(&part) > 0 || !new->source.keyfile) {
+		exit_code = cli_source_read(&part, prompt, /* confirm= */ true, ret_passphrase, &is_keyfile);
+		if (exit_code)
+			return exit_code;
+	}
+	if (!new->source.keyfile)
+		return 0;
+	part = XTSFS_SOURCE_NONE;
+	part.keyfile = new->source.keyfile;
+	return cli_source_read(&part, prompt, /* confirm= */ false, ret_keyfile, &is_keyfile);
+}
+
 int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xtsfs_conf *conf,
 		    const struct xtsfs_secret *volume_key, const char *name, unsigned *ret_slot)
 {
-	xtsfs_auto_secret *secret = NULL;
+	xtsfs_auto_secret *passphrase = NULL;
+	xtsfs_auto_secret *keyfile = NULL;
 	struct xtsfs_unlock with = {.slot = -1};
 	struct xtsfs_argon2 params = {0};
-	bool is_keyfile;
 	int r;
 
-	r = cli_source_read(&new->source, prompt, /* confirm= */ true, &secret, &is_keyfile);
-	if (r == 0 && !is_keyfile)
+	r = read_new(new, prompt, &passphrase, &keyfile);
+	if (r == 0 && passphrase)
 		r = cli_new_key_cost(new, &params);
 	if (r)
 		return r;
-	if (is_keyfile)
-		with.keyfile = secret;
-	else
-		with.passphrase = secret;
+	with.passphrase = passphrase;
+	with.keyfile = keyfile;
 	r = xtsfs_conf_add_slot(conf, volume_key, &with, &params, name, ret_slot);
 	if (r == -ENOSPC)
 		return cli_fail_exit(XTSFS_EXIT_SLOT, "all %u keyslots are in use", XTSFS_CONFIG_SLOTS);

@@ -12,6 +12,7 @@
 
 struct cli_new_key {
 	struct xtsfs_source source;
+	bool with_passphrase;					    /* ask for one to go with the keyfile */
 	const char *slot_name;					    /* NULL: not given */
 	uint64_t kdf_time, kdf_memory, kdf_parallel, kdf_target_ms; /* 0: not given; memory in bytes */
 };
@@ -44,6 +45,11 @@ struct cli_new_key {
 	{                                                                                                             \
 		.name = "kdf-target-ms", .argument = "MS", .type = CLI_NUMBER, .value = &(n).kdf_target_ms, .min = 1, \
 		.max = 60000, .help = "measure for a derivation of MS milliseconds\n(2000)"                           \
+	}
+#define CLI_WITH_PASSPHRASE_OPTION(n)                                                       \
+	{                                                                                   \
+		.name = "with-passphrase", .type = CLI_FLAG, .value = &(n).with_passphrase, \
+		.help = "ask for a passphrase to go with the new keyfile:\nboth are needed" \
 	}
 #define CLI_SLOT_NAME_OPTION(n)                                                                     \
 	{                                                                                           \

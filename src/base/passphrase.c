@@ -54,6 +54,11 @@ __attribute__((format(printf, 3, 4))) static int fail(const struct reader *reade
 	return error;
 }
 
+unsigned xtsfs_source_passphrases(const struct xtsfs_source *source)
+{
+	return xtsfs_source_count(source) - (source->keyfile != NULL);
+}
+
 unsigned xtsfs_source_count(const struct xtsfs_source *source)
 {
 	return 0U + (source->passfile != NULL) + (source->passfd >= 0) + (source->passcmd != NULL) +

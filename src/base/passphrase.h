@@ -19,7 +19,7 @@
 #define XTSFS_SOURCE_KEYFILE_MIN_BYTES	  32U
 #define XTSFS_SOURCE_KEYFILE_MAX_BYTES	  (8U << 20)
 
-/* At most one is set; none of them means the terminal. */
+/* None of them means the terminal. */
 struct xtsfs_source {
 	const char *passfile; /* its bytes less one line feed at the end; "-" is standard input, not a terminal */
 	int passfd;	      /* an open descriptor, read to its end and closed; -1 if not set */
@@ -31,9 +31,11 @@ struct xtsfs_source {
 
 /** How many are set. */
 unsigned xtsfs_source_count(const struct xtsfs_source *source);
+/** How many of those that give a passphrase: all but the keyfile. A keyfile may go together with one. */
+unsigned xtsfs_source_passphrases(const struct xtsfs_source *source);
 
 /**
- * Read the secret. A passphrase has 1 byte to 1 MiB.
+ * Read the secret of a source of which at most one is set. A passphrase has 1 byte to 1 MiB.
  * @prompt: what the terminal is asked with, without a colon; @confirm: there, ask again and compare.
  * @ret_is_keyfile: whether it is a keyfile's.
  * @ret_problem: on failure a sentence for people; names in it are not escaped (xtsfs_log() does that).

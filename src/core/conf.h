@@ -22,7 +22,7 @@ struct xtsfs_conf {
 	uint8_t hmac[XTSFS_CONFIG_HMAC_BYTES];
 };
 
-/* What opens a slot. Exactly one of the two is set. */
+/* What opens a slot: one of the two, or, for a slot that takes two factors, both. */
 struct xtsfs_unlock {
 	const struct xtsfs_secret *passphrase;
 	const struct xtsfs_secret *keyfile;

@@ -6,6 +6,9 @@
  *                                                     +--> slot key --AES-256-GCM--> volume key
  *   keyfile    --HKDF-SHA-512(salt)-------------------+
  *
+ * A slot of both: the two results together, by HKDF-SHA-512 once more. Neither opens it alone, and who has the keyfile
+ * still pays Argon2id for each guess at the passphrase.
+ *
  * A keyfile has 32 bytes of randomness or it is not one, so it needs no costly derivation. The associated data is a
  * label and the volume's UUID: a slot that was copied into another volume does not open there.
  *
@@ -24,20 +27,19 @@
 #define LABEL	      "xtsfs v1 slot"
 #define LABEL_BYTES   (sizeof(LABEL) - 1)
 #define KEYFILE_LABEL "xtsfs v1 keyfile"
+#define BOTH_LABEL    "xtsfs v1 passphrase+keyfile"
 #define SLOT_AD_BYTES (LABEL_BYTES + XTSFS_UUID_BYTES)
 
 /* The base layer reads keyfiles and cannot see the format. */
 static_assert(XTSFS_KEYFILE_MIN_BYTES == XTSFS_SOURCE_KEYFILE_MIN_BYTES, "spec 4");
 static_assert(XTSFS_KEYFILE_MAX_BYTES == XTSFS_SOURCE_KEYFILE_MAX_BYTES, "spec 4");
 
-static bool is_passphrase(const struct xtsfs_unlock *unlock)
+/* For which kind of slot that is, XTSFS_SLOT_UNKNOWN for none. */
+static enum xtsfs_slot_kind kind_of(const struct xtsfs_unlock *unlock)
 {
-	return unlock->passphrase && !unlock->keyfile;
-}
-
-static bool is_keyfile(const struct xtsfs_unlock *unlock)
-{
-	return unlock->keyfile && !unlock->passphrase;
+	if (unlock->passphrase)
+		return unlock->keyfile ? XTSFS_SLOT_BOTH : XTSFS_SLOT_PASSPHRASE;
+	return unlock->keyfile ? XTSFS_SLOT_KEYFILE : XTSFS_SLOT_UNKNOWN;
 }
 
 static bool keyfile_has_length(const struct xtsfs_secret *keyfile)
@@ -49,8 +51,39 @@ bool xtsfs_keyslot_fits(const struct xtsfs_slot *slot, const struct xtsfs_unlock
 {
 	if (unlock->slot >= 0 && slot->id != (unsigned)unlock->slot)
 		return false;
-	return (slot->kind == XTSFS_SLOT_PASSPHRASE && is_passphrase(unlock)) ||
-	       (slot->kind == XTSFS_SLOT_KEYFILE && is_keyfile(unlock));
+	return slot->kind != XTSFS_SLOT_UNKNOWN && slot->kind == kind_of(unlock);
+}
+
+static int stretch(const struct xtsfs_slot *slot, const struct xtsfs_secret *passphrase,
+		   uint8_t ret_key[static XTSFS_SLOT_KEY_BYTES])
+{
+	const struct xtsfs_argon2 params = {
+		.time = slot->argon2_time,
+		.memory_kib = slot->argon2_memory_kib,
+		.parallel = slot->argon2_parallel,
+	};
+
+	return xtsfs_argon2id(&params, passphrase->data, passphrase->bytes, slot->salt, sizeof(slot->salt), ret_key,
+			      XTSFS_SLOT_KEY_BYTES);
+}
+
+static int expand(const struct xtsfs_slot *slot, const uint8_t *data, size_t bytes, const char *label,
+		  uint8_t ret_key[static XTSFS_SLOT_KEY_BYTES])
+{
+	return xtsfs_hkdf_sha512(data, bytes, slot->salt, sizeof(slot->salt), label, ret_key, XTSFS_SLOT_KEY_BYTES);
+}
+
+static int derive_both(const struct xtsfs_slot *slot, const struct xtsfs_unlock *with, uint8_t *ret_key)
+{
+	xtsfs_auto_secret *factors = NULL;
+	int r = xtsfs_secret_new(2 * XTSFS_SLOT_KEY_BYTES, &factors);
+
+	if (r == 0)
+		r = expand(slot, with->keyfile->data, with->keyfile->bytes, KEYFILE_LABEL,
+			   factors->data + XTSFS_SLOT_KEY_BYTES);
+	if (r == 0)
+		r = stretch(slot, with->passphrase, factors->data);
+	return r < 0 ? r : expand(slot, factors->data, factors->bytes, BOTH_LABEL, ret_key);
 }
 
 static int derive_slot_key(const struct xtsfs_slot *slot, const struct xtsfs_unlock *with,
@@ -61,18 +94,18 @@ static int derive_slot_key(const struct xtsfs_slot *slot, const struct xtsfs_unl
 
 	if (r < 0)
 		return r;
-	if (slot->kind == XTSFS_SLOT_PASSPHRASE) {
-		const struct xtsfs_argon2 params = {
-			.time = slot->argon2_time,
-			.memory_kib = slot->argon2_memory_kib,
-			.parallel = slot->argon2_parallel,
-		};
-
-		r = xtsfs_argon2id(&params, with->passphrase->data, with->passphrase->bytes, slot->salt,
-				   sizeof(slot->salt), slot_key->data, slot_key->bytes);
-	} else {
-		r = xtsfs_hkdf_sha512(with->keyfile->data, with->keyfile->bytes, slot->salt, sizeof(slot->salt),
-				      KEYFILE_LABEL, slot_key->data, slot_key->bytes);
+	switch (slot->kind) {
+	case XTSFS_SLOT_PASSPHRASE:
+		r = stretch(slot, with->passphrase, slot_key->data);
+		break;
+	case XTSFS_SLOT_KEYFILE:
+		r = expand(slot, with->keyfile->data, with->keyfile->bytes, KEYFILE_LABEL, slot_key->data);
+		break;
+	case XTSFS_SLOT_BOTH:
+		r = derive_both(slot, with, slot_key->data);
+		break;
+	default:
+		r = -EINVAL;
 	}
 	if (r < 0)
 		return r;
@@ -95,7 +128,7 @@ int xtsfs_keyslot_open(const struct xtsfs_slot *slot, const uint8_t uuid[static 
 	uint8_t ad[SLOT_AD_BYTES];
 	int r;
 
-	if (slot->kind == XTSFS_SLOT_KEYFILE && !keyfile_has_length(unlock->keyfile))
+	if (unlock->keyfile && !keyfile_has_length(unlock->keyfile))
 		return -XTSFS_EPASS;
 	r = derive_slot_key(slot, unlock, &slot_key);
 	if (r < 0)
@@ -124,23 +157,17 @@ int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_
 
 	if (volume_key->bytes != XTSFS_VOLUME_KEY_BYTES)
 		return -EINVAL;
-	if (is_passphrase(with)) {
-		if (with->passphrase->bytes == 0 || !params)
-			return -EINVAL;
-		r = xtsfs_argon2_check(params);
-		if (r < 0)
-			return r;
-		sealed.kind = XTSFS_SLOT_PASSPHRASE;
-		sealed.argon2_time = params->time;
-		sealed.argon2_memory_kib = params->memory_kib;
-		sealed.argon2_parallel = params->parallel;
-	} else if (is_keyfile(with) && keyfile_has_length(with->keyfile)) {
-		sealed.kind = XTSFS_SLOT_KEYFILE;
-		sealed.argon2_time = sealed.argon2_memory_kib = sealed.argon2_parallel = 0;
-	} else {
+	sealed.kind = kind_of(with);
+	sealed.argon2 = with->passphrase != NULL;
+	if (sealed.kind == XTSFS_SLOT_UNKNOWN || (with->passphrase && (with->passphrase->bytes == 0 || !params)) ||
+	    (with->keyfile && !keyfile_has_length(with->keyfile)))
 		return -EINVAL;
-	}
-
+	r = sealed.argon2 ? xtsfs_argon2_check(params) : 0;
+	if (r < 0)
+		return r;
+	sealed.argon2_time = sealed.argon2 ? params->time : 0;
+	sealed.argon2_memory_kib = sealed.argon2 ? params->memory_kib : 0;
+	sealed.argon2_parallel = sealed.argon2 ? params->parallel : 0;
 	r = xtsfs_random(sealed.salt, sizeof(sealed.salt));
 	if (r == 0)
 		r = xtsfs_random(sealed.nonce, sizeof(sealed.nonce));

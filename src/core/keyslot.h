@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One keyslot: the volume key wrapped under a passphrase or a keyfile (spec 4).
+ * One keyslot: the volume key wrapped under a passphrase, a keyfile, or both (spec 4).
  *
  * Layer:   core.
  * Threads: any.
@@ -23,7 +23,7 @@ xtsfs_must_check int xtsfs_keyslot_open(const struct xtsfs_slot *slot, const uin
 /**
  * Fill kind, KDF parameters (@params, for a passphrase), fresh salt and nonce, and the wrapped key of @slot; it is
  * untouched on failure. @with: its slot number does not matter. Returns 0, -EINVAL (empty passphrase, keyfile of a
- * wrong length, or both or neither given), else as xtsfs_keyslot_open().
+ * wrong length, or neither given), else as xtsfs_keyslot_open().
  */
 xtsfs_must_check int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_UUID_BYTES],
 					const struct xtsfs_unlock *with, const struct xtsfs_argon2 *params,

@@ -7,11 +7,15 @@
  *
  * A key of the kernel's keyring is bytes that do not say what they are: they are tried as a keyfile, which costs
  * nothing, and then as a passphrase.
+ *
+ * A keyfile and a passphrase that are both given are two factors of one slot, and no other slot is tried. A keyfile
+ * alone is tried first as what it is; if that fails and some slot takes a passphrase with it, that is asked for.
  */
 #include "core/unlock.h"
 
 #include "core/keyslot.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +28,7 @@ struct attempt {
 	struct xtsfs_unlock_report *report;
 	struct xtsfs_secret **ret_volume_key;
 	int *ret_slot;
+	bool named_fits; /* what was tried last is for the slot that was named */
 };
 
 static const struct xtsfs_slot *find_slot(const struct xtsfs_conf *conf, int id)
@@ -34,11 +39,35 @@ static const struct xtsfs_slot *find_slot(const struct xtsfs_conf *conf, int id)
 	return NULL;
 }
 
+/* The first slot of @kind that may be tried, or NULL. */
+static const struct xtsfs_slot *find_kind(const struct attempt *attempt, enum xtsfs_slot_kind kind)
+{
+	const struct xtsfs_config *config = attempt->conf->config;
+
+	for (unsigned i = 0; i < config->slot_count; i++)
+		if (config->slots[i].kind == kind &&
+		    (attempt->way->slot < 0 || config->slots[i].id == (unsigned)attempt->way->slot))
+			return &config->slots[i];
+	return NULL;
+}
+
+__attribute__((format(printf, 2, 3))) static void hint(struct attempt *attempt, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(attempt->report->text, sizeof(attempt->report->text), format, args);
+	va_end(args);
+}
+
 static int try(struct attempt *attempt, const char *with)
 {
 	const struct xtsfs_config *config = attempt->conf->config;
 
+	const struct xtsfs_slot *named = find_slot(attempt->conf, attempt->way->slot);
+
 	snprintf(attempt->report->with, sizeof(attempt->report->with), "%s", with);
+	attempt->named_fits = named && xtsfs_keyslot_fits(named, &attempt->with);
 	for (unsigned i = 0; i < config->slot_count; i++)
 		if (xtsfs_keyslot_fits(&config->slots[i], &attempt->with) &&
 		    config->slots[i].argon2_memory_kib > attempt->report->most_kib)
@@ -59,28 +88,7 @@ static int read_source(struct attempt *attempt, const struct xtsfs_source *sourc
 	return r;
 }
 
-static int try_source(struct attempt *attempt)
-{
-	const struct xtsfs_source *source = attempt->way->source;
-	xtsfs_auto_secret *secret = NULL;
-	int r = read_source(attempt, source, &secret);
-
-	if (r < 0)
-		return r;
-	attempt->with.keyfile = source->keyfile ? secret : NULL;
-	attempt->with.passphrase = source->keyfile ? NULL : secret;
-	if (source->keyring) {
-		attempt->with.keyfile = secret;
-		attempt->with.passphrase = NULL;
-		r = try(attempt, "key");
-		if (r != -XTSFS_EPASS)
-			return r;
-		attempt->with.keyfile = NULL;
-		attempt->with.passphrase = secret;
-	}
-	return try(attempt, source->keyfile ? "keyfile" : source->keyring ? "key" : "passphrase");
-}
-
+/* With the keyfile, if there is one already. */
 static int try_terminal(struct attempt *attempt)
 {
 	const struct xtsfs_source none = XTSFS_SOURCE_NONE;
@@ -95,9 +103,84 @@ static int try_terminal(struct attempt *attempt)
 		if (r < 0)
 			return r;
 		attempt->with.passphrase = secret;
-		r = try(attempt, "passphrase");
+		r = try(attempt, attempt->with.keyfile ? "passphrase and keyfile" : "passphrase");
 	}
 	return r;
+}
+
+static int try_keyfile(struct attempt *attempt)
+{
+	const struct xtsfs_slot *both = find_kind(attempt, XTSFS_SLOT_BOTH);
+	int r = try(attempt, "keyfile");
+
+	if (r != -XTSFS_EPASS || !both)
+		return r;
+	r = try_terminal(attempt);
+	if (r == -ENOKEY && attempt->report->of_source) {
+		attempt->report->of_source = false;
+		hint(attempt,
+		     "; keyslot %u takes a passphrase together with it, and there is no terminal to ask for that",
+		     both->id);
+		r = -XTSFS_EPASS;
+	}
+	return r;
+}
+
+/* Bytes that may be either. */
+static int try_key(struct attempt *attempt, const struct xtsfs_secret *key)
+{
+	int r;
+
+	attempt->with.keyfile = key;
+	r = try(attempt, "key");
+	if (r != -XTSFS_EPASS)
+		return r;
+	attempt->with.keyfile = NULL;
+	attempt->with.passphrase = key;
+	return try(attempt, "key");
+}
+
+static int try_sources(struct attempt *attempt)
+{
+	const struct xtsfs_source *source = attempt->way->source;
+	struct xtsfs_source keyfile_part = XTSFS_SOURCE_NONE, passphrase_part = *source;
+	xtsfs_auto_secret *passphrase = NULL;
+	xtsfs_auto_secret *keyfile = NULL;
+	int r = 0;
+
+	keyfile_part.keyfile = source->keyfile;
+	passphrase_part.keyfile = NULL;
+	if (source->keyfile)
+		r = read_source(attempt, &keyfile_part, &keyfile);
+	if (r == 0 && xtsfs_source_passphrases(source) > 0)
+		r = read_source(attempt, &passphrase_part, &passphrase);
+	if (r < 0)
+		return r;
+	attempt->with.keyfile = keyfile;
+	if (!passphrase)
+		return try_keyfile(attempt);
+	if (source->keyring && !keyfile)
+		return try_key(attempt, passphrase);
+	attempt->with.passphrase = passphrase;
+	return try(attempt, keyfile ? "passphrase and keyfile" : "passphrase");
+}
+
+/* What the user may have missed, behind a sentence that says that nothing opens. */
+static void explain(struct attempt *attempt)
+{
+	const struct xtsfs_slot *named = find_slot(attempt->conf, attempt->way->slot);
+	const struct xtsfs_slot *both = find_kind(attempt, XTSFS_SLOT_BOTH);
+
+	if (attempt->report->text[0])
+		return;
+	if (named && named->kind == XTSFS_SLOT_UNKNOWN)
+		hint(attempt, "; keyslot %u is of a kind that this program does not know", named->id);
+	else if (named && !attempt->named_fits)
+		hint(attempt, "; it is one of kind %s", xtsfs_slot_kind_name(named->kind));
+	else if (both && !attempt->way->source->keyfile)
+		hint(attempt, "; keyslot %u takes a keyfile together with a passphrase", both->id);
+	else if (!both && attempt->way->source->keyfile && xtsfs_source_passphrases(attempt->way->source) > 0)
+		hint(attempt, "; no keyslot takes both");
 }
 
 int xtsfs_unlock_volume(const struct xtsfs_conf *conf, const struct xtsfs_unlock_way *way,
@@ -111,9 +194,13 @@ int xtsfs_unlock_volume(const struct xtsfs_conf *conf, const struct xtsfs_unlock
 		.ret_volume_key = ret_volume_key,
 		.ret_slot = ret_slot,
 	};
+	int r;
 
 	*ret_report = (struct xtsfs_unlock_report){.with = "passphrase"};
 	if (way->slot >= 0 && !find_slot(conf, way->slot))
 		return -ENOENT;
-	return xtsfs_source_count(way->source) == 0 ? try_terminal(&attempt) : try_source(&attempt);
+	r = xtsfs_source_count(way->source) == 0 ? try_terminal(&attempt) : try_sources(&attempt);
+	if (r == -XTSFS_EPASS)
+		explain(&attempt);
+	return r;
 }

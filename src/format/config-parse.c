@@ -181,15 +181,6 @@ static int parse_argon2(struct parse *parse, json_object *kdf, struct xtsfs_slot
 	return 0;
 }
 
-static enum xtsfs_slot_kind slot_kind(const char *kind, const char *kdf_type)
-{
-	if (strcmp(kind, "passphrase") == 0 && strcmp(kdf_type, "argon2id") == 0)
-		return XTSFS_SLOT_PASSPHRASE;
-	if (strcmp(kind, "keyfile") == 0 && strcmp(kdf_type, "hkdf-sha512") == 0)
-		return XTSFS_SLOT_KEYFILE;
-	return XTSFS_SLOT_UNKNOWN;
-}
-
 /* What only slots have that we can open. */
 static int parse_slot_keys(struct parse *parse, json_object *object, json_object *kdf, struct xtsfs_slot *slot)
 {
@@ -197,7 +188,7 @@ static int parse_slot_keys(struct parse *parse, json_object *object, json_object
 	int r;
 
 	r = get_bytes(parse, kdf, "salt", slot->salt, sizeof(slot->salt));
-	if (r == 0 && slot->kind == XTSFS_SLOT_PASSPHRASE)
+	if (r == 0 && slot->argon2)
 		r = parse_argon2(parse, kdf, slot);
 	if (r == 0)
 		r = get_member(parse, object, "wrap", json_type_object, &wrap);
@@ -241,7 +232,7 @@ static int parse_slot(struct parse *parse, json_object *object, struct xtsfs_slo
 	r = get_text(parse, kdf, "type", TEXT_MAX, &kdf_type);
 	if (r < 0)
 		return r;
-	slot->kind = slot_kind(kind, kdf_type);
+	slot->kind = xtsfs_slot_kind_parse(kind, kdf_type, &slot->argon2);
 	slot->unknown = object;
 	return slot->kind == XTSFS_SLOT_UNKNOWN ? 0 : parse_slot_keys(parse, object, kdf, slot);
 }

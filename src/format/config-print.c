@@ -74,19 +74,18 @@ static json_object *ensure_object(json_object *object, const char *name)
 static int set_kdf(json_object *object, const struct xtsfs_slot *slot)
 {
 	json_object *kdf = ensure_object(object, "kdf");
-	bool argon2 = slot->kind == XTSFS_SLOT_PASSPHRASE;
 	int r;
 
 	if (!kdf)
 		return -ENOMEM;
-	r = set_text(kdf, "type", argon2 ? "argon2id" : "hkdf-sha512");
+	r = set_text(kdf, "type", slot->argon2 ? "argon2id" : "hkdf-sha512");
 	if (r == 0)
 		r = set_bytes(kdf, "salt", slot->salt, sizeof(slot->salt));
-	if (r == 0 && argon2)
+	if (r == 0 && slot->argon2)
 		r = set_integer(kdf, "time", slot->argon2_time);
-	if (r == 0 && argon2)
+	if (r == 0 && slot->argon2)
 		r = set_integer(kdf, "memory_kib", slot->argon2_memory_kib);
-	if (r == 0 && argon2)
+	if (r == 0 && slot->argon2)
 		r = set_integer(kdf, "parallel", slot->argon2_parallel);
 	return r;
 }
@@ -114,7 +113,7 @@ static int set_slot(json_object *object, const struct xtsfs_slot *slot)
 		r = set_text(object, "name", slot->name);
 	if (r < 0 || slot->kind == XTSFS_SLOT_UNKNOWN)
 		return r;
-	r = set_text(object, "kind", slot->kind == XTSFS_SLOT_PASSPHRASE ? "passphrase" : "keyfile");
+	r = set_text(object, "kind", xtsfs_slot_kind_name(slot->kind));
 	if (r == 0)
 		r = set_text(object, "created", slot->created);
 	if (r == 0)

@@ -35,6 +35,34 @@ int xtsfs_integrity_parse(const char *text, enum xtsfs_integrity *ret_integrity)
 	return -EINVAL;
 }
 
+/* A kind has the KDFs that are set here, and with any other it is not that kind (spec 4). */
+static const struct {
+	const char *name;
+	bool argon2, hkdf;
+} kinds[XTSFS_SLOT_UNKNOWN] = {
+	[XTSFS_SLOT_PASSPHRASE] = {"passphrase", .argon2 = true},
+	[XTSFS_SLOT_KEYFILE] = {"keyfile", .hkdf = true},
+	[XTSFS_SLOT_BOTH] = {"passphrase+keyfile", .argon2 = true},
+};
+
+const char *xtsfs_slot_kind_name(enum xtsfs_slot_kind kind)
+{
+	return (unsigned)kind < XTSFS_SLOT_UNKNOWN ? kinds[kind].name : "unknown";
+}
+
+enum xtsfs_slot_kind xtsfs_slot_kind_parse(const char *kind, const char *kdf_type, bool *ret_argon2)
+{
+	bool argon2 = strcmp(kdf_type, "argon2id") == 0, hkdf = strcmp(kdf_type, "hkdf-sha512") == 0;
+
+	for (unsigned i = 0; i < XTSFS_SLOT_UNKNOWN; i++)
+		if (strcmp(kind, kinds[i].name) == 0 && ((argon2 && kinds[i].argon2) || (hkdf && kinds[i].hkdf))) {
+			*ret_argon2 = argon2;
+			return (enum xtsfs_slot_kind)i;
+		}
+	*ret_argon2 = false;
+	return XTSFS_SLOT_UNKNOWN;
+}
+
 /* 8-4-4-4-12 digits: is there a hyphen before byte @i? */
 static int hyphen_before(unsigned i)
 {

@@ -34,7 +34,16 @@ enum xtsfs_integrity {
 const char *xtsfs_integrity_name(enum xtsfs_integrity integrity);
 xtsfs_must_check int xtsfs_integrity_parse(const char *text, enum xtsfs_integrity *ret_integrity);
 
-enum xtsfs_slot_kind { XTSFS_SLOT_PASSPHRASE, XTSFS_SLOT_KEYFILE, XTSFS_SLOT_UNKNOWN };
+enum xtsfs_slot_kind {
+	XTSFS_SLOT_PASSPHRASE,
+	XTSFS_SLOT_KEYFILE,
+	XTSFS_SLOT_BOTH, /* passphrase and keyfile together */
+	XTSFS_SLOT_UNKNOWN
+};
+/** As it is written in the file; "unknown" for XTSFS_SLOT_UNKNOWN. */
+const char *xtsfs_slot_kind_name(enum xtsfs_slot_kind kind);
+/** XTSFS_SLOT_UNKNOWN if the kind is not known or has not this KDF; @ret_argon2 as the KDF says. */
+enum xtsfs_slot_kind xtsfs_slot_kind_parse(const char *kind, const char *kdf_type, bool *ret_argon2);
 
 struct xtsfs_slot {
 	unsigned id; /* 0 to 15 */
@@ -42,7 +51,8 @@ struct xtsfs_slot {
 	char name[XTSFS_SLOT_NAME_MAX + 1];
 	char created[32];
 	uint8_t salt[XTSFS_SLOT_SALT_BYTES];
-	uint32_t argon2_time, argon2_memory_kib, argon2_parallel; /* passphrase slots */
+	bool argon2; /* the KDF is Argon2id; else HKDF */
+	uint32_t argon2_time, argon2_memory_kib, argon2_parallel;
 	uint8_t nonce[12];
 	uint8_t wrapped_key[XTSFS_VOLUME_KEY_BYTES];
 	uint8_t tag[16];

@@ -344,9 +344,8 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 	r = parse_arguments(argc, argv, options, positional, ret_problem, problem_bytes);
 	if (r < 0 || options->help || options->version)
 		return r;
-	if (xtsfs_source_count(&options->passphrase) > 1) {
-		snprintf(ret_problem, problem_bytes,
-			 "passfile, passfd, passcmd, keyring and keyfile exclude each other");
+	if (xtsfs_source_passphrases(&options->passphrase) > 1) {
+		snprintf(ret_problem, problem_bytes, "passfile, passfd, passcmd and keyring exclude each other");
 		return -EINVAL;
 	}
 	r = options->namespace ? xtsfs_mounts_enter(options->namespace) : 0;

@@ -179,8 +179,8 @@ static void check_bounds(const struct xtsfs_config *config)
 		FUZZ_CHECK(slot->id < XTSFS_CONFIG_SLOTS && !(ids & 1U << slot->id), "slot id %u", slot->id);
 		ids |= 1U << slot->id;
 		FUZZ_CHECK(strlen(slot->name) <= XTSFS_SLOT_NAME_MAX, "a name of %zu bytes", strlen(slot->name));
-		FUZZ_CHECK(slot->kind != XTSFS_SLOT_PASSPHRASE || xtsfs_argon2_check(&params) == 0,
-			   "costs %u, %u KiB, %u", params.time, params.memory_kib, params.parallel);
+		FUZZ_CHECK(!slot->argon2 || xtsfs_argon2_check(&params) == 0, "costs %u, %u KiB, %u", params.time,
+			   params.memory_kib, params.parallel);
 	}
 }
 

@@ -217,6 +217,15 @@ def slots():
     return out
 
 
+def more_slots():
+    """Kinds that came after the first two: what is given for them, and the slot."""
+    argon2 = {"type": "argon2id", "salt": b64e(KDF_SALT), "time": 1, "memory_kib": 8, "parallel": 1}
+    kf = bytes(range(64))
+    word = b"correct horse battery staple"
+    return [({"passphrase_hex": word.hex(), "keyfile_hex": kf.hex()}, (word, kf), make_slot(
+        4, "passphrase+keyfile", "both", "2024-01-02T03:04:05Z", argon2, (word, kf), VOLUME_KEY, UUID, NONCE))]
+
+
 def build():
     s = slots()
     out = {"license": "SPDX-License-Identifier: Apache-2.0", "about": "Test vectors of the xtsfs on-disk format, version 1. Made by tests/reference/make-vectors.py. "
@@ -240,6 +249,12 @@ def build():
         assert len(text) - at == 56
         out["conf"].append({"integrity": integrity, "content_keys": n, "text": text.decode(), "covered_bytes": at,
                             "hmac_hex": b64d(text[at + 9:at + 52]).hex()})
+    more = more_slots()
+    text = make_conf(VOLUME_KEY, UUID, "2024-01-02T03:04:05Z", "test vectors", "aes-gmac", 1, [o for _, _, o in more])
+    slots_of = {slot.id: slot for slot in Conf(text).slots}
+    assert all(slots_of[o["id"]].unwrap(secret, UUID) == VOLUME_KEY for _, secret, o in more)
+    out["more_slots"] = [dict(given, slot_key=slots_of[o["id"]].slot_key(secret).hex(), slot=o) for given, secret, o in more]
+    out["more_conf"] = text.decode()
     out["unclean"] = [{"mac": a, "seconds": 1700000000, "file": make_unclean(keys_for(a), 1700000000).hex()}
                       for a in ("aes-gmac", "hmac-sha256")]
     return out

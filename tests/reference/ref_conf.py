@@ -18,6 +18,10 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
+# Kind: the KDFs it may have.
+KINDS = {"passphrase": ("argon2id",), "keyfile": ("hkdf-sha512",), "passphrase+keyfile": ("argon2id",)}
+
+
 class ConfError(Exception):
     pass
 
@@ -52,6 +56,22 @@ def get_b64(obj, member, n, what):
         raise ConfError("xtsfs.conf: %s.%s: %s" % (what, member, e)) from None
 
 
+def slot_key(kind, kdf, secret):
+    """secret: bytes, or for two factors the passphrase and the keyfile."""
+    salt = b64d_n(kdf["salt"], 32)
+
+    def stretched(text):
+        return argon2id(text, salt, kdf["time"], kdf["memory_kib"], kdf["parallel"])
+
+    if kind == "passphrase":
+        return stretched(secret)
+    if kind == "keyfile":
+        return hkdf_sha512(secret, salt, b"xtsfs v1 keyfile", 32)
+    passphrase, keyfile = secret
+    factors = stretched(passphrase) + hkdf_sha512(keyfile, salt, b"xtsfs v1 keyfile", 32)
+    return hkdf_sha512(factors, salt, b"xtsfs v1 passphrase+keyfile", 32)
+
+
 class Slot:
     def __init__(self, o):
         need(isinstance(o, dict), "a slot that is not an object")
@@ -67,10 +87,10 @@ class Slot:
         kdf = o.get("kdf")
         need(isinstance(kdf, dict) and isinstance(kdf.get("type"), str), what + ": kdf")
         self.kdf = kdf
-        if (self.kind, kdf["type"]) not in (("passphrase", "argon2id"), ("keyfile", "hkdf-sha512")):
+        if kdf["type"] not in KINDS.get(self.kind, ()):
             return  # unknown (or mixed) kind or KDF: kept, never tried
         self.salt = get_b64(kdf, "salt", 32, what)
-        if self.kind == "passphrase":
+        if kdf["type"] == "argon2id":
             need(is_int(kdf.get("parallel"), 1, 16), what + ": parallel")
             need(is_int(kdf.get("time"), 1, 1024), what + ": time")
             need(is_int(kdf.get("memory_kib"), 8 * kdf["parallel"], 4194304), what + ": memory_kib")
@@ -83,10 +103,7 @@ class Slot:
         self.usable = True
 
     def slot_key(self, secret):
-        if self.kind == "passphrase":
-            k = self.kdf
-            return argon2id(secret, self.salt, k["time"], k["memory_kib"], k["parallel"])
-        return hkdf_sha512(secret, self.salt, b"xtsfs v1 keyfile", 32)
+        return slot_key(self.kind, self.kdf, secret)
 
     def unwrap(self, secret, uuid):
         try:
@@ -140,7 +157,7 @@ class Conf:
             raise ConfError("xtsfs.conf: the HMAC does not verify")
 
     def unlock(self, kind, secret):
-        """The volume key; kind is passphrase, keyfile or volume-key."""
+        """The volume key; kind is that of a slot, or volume-key."""
         if kind == "volume-key":
             need(len(secret) == 32, "a volume key has 32 bytes")
             self.verify(secret)
@@ -153,16 +170,12 @@ class Conf:
                 if key is not None:
                     self.verify(key)
                     return key
-        raise WrongKey("no slot opens with this %s" % kind)
+        raise WrongKey("no slot opens with this %s" % kind.replace("+", " and "))
 
 
 def make_slot(slot_id, kind, name, created, kdf, secret, volume_key, uuid, nonce):
     """kdf: the member as it is stored."""
-    salt = b64d_n(kdf["salt"], 32)
-    if kind == "passphrase":
-        key = argon2id(secret, salt, kdf["time"], kdf["memory_kib"], kdf["parallel"])
-    else:
-        key = hkdf_sha512(secret, salt, b"xtsfs v1 keyfile", 32)
+    key = slot_key(kind, kdf, secret)
     out = AESGCM(key).encrypt(nonce, volume_key, b"xtsfs v1 slot" + uuid)
     return {"id": slot_id, "name": name, "kind": kind, "created": created, "kdf": kdf,
             "wrap": {"nonce": b64e(nonce), "key": b64e(out[:32]), "tag": b64e(out[32:])}}

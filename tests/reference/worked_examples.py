@@ -77,6 +77,8 @@ def text(v):
             "`%s`, tag `%s`." % (k["wrap"]["key"], k["wrap"]["tag"]),
             "Keyfile `00 01 … 3f`: slot key `%s`, wrapped key" % v["slots"][3]["slot_key"],
             "`%s`, tag `%s`." % (kf["wrap"]["key"], kf["wrap"]["tag"]),
+            "Both of them: slot key `%s`, wrapped key" % v["more_slots"][0]["slot_key"],
+            "`%s`, tag `%s`." % tuple(v["more_slots"][0]["slot"]["wrap"][x] for x in ("key", "tag")),
             "The vectors have whole configuration files with their HMAC.", "",
             "`xtsfs.unclean` of second 1700000000 (`aes-gmac`): `78747366732e7531`, `%s`, 32 zero bytes, tag `%s`."
             % (v["unclean"][0]["file"][16:32], v["unclean"][0]["file"][96:])]

@@ -19,11 +19,15 @@ from ref_tree import Volume
 
 
 def secret_of(a):
+    keyfile = open(a.keyfile, "rb").read() if a.keyfile else None
     if a.passfile:
         data = open(a.passfile, "rb").read()
-        return "passphrase", data[:-1] if data.endswith(b"\n") else data
+        data = data[:-1] if data.endswith(b"\n") else data
+        return ("passphrase+keyfile", (data, keyfile)) if a.keyfile else ("passphrase", data)
     if a.keyfile:
-        return "keyfile", open(a.keyfile, "rb").read()
+        return "keyfile", keyfile
+    if not a.volume_key_hex_file:
+        raise ConfError("nothing to open it with is given")
     return "volume-key", bytes.fromhex(open(a.volume_key_hex_file).read().strip())
 
 
@@ -76,7 +80,7 @@ def main():
     sub = p.add_subparsers(dest="command", required=True)
     d = sub.add_parser("dump", help="decode and check a whole volume")
     d.add_argument("volume")
-    k = d.add_mutually_exclusive_group(required=True)
+    k = d.add_argument_group("what opens it", "one of these, or the first two for a slot of both")
     k.add_argument("--passfile", help="file with the passphrase (one line feed at the end is not part of it)")
     k.add_argument("--keyfile")
     k.add_argument("--volume-key-hex-file", help="file with the 32-byte volume key in hexadecimal")

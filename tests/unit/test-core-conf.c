@@ -215,6 +215,88 @@ static void test_vectors(void **state)
 	json_object_put(vectors);
 }
 
+/* Kinds that came later: each slot opens with what is given for it, and with no part of that alone. */
+static void test_more_vectors(void **state)
+{
+	const char *dir = getenv("XTSFS_VECTORS");
+	char path[4096], problem[PROBLEM_BYTES];
+	json_object *vectors, *slots, *text;
+	struct xtsfs_conf *conf;
+
+	(void)state;
+	if (!dir)
+		skip();
+	snprintf(path, sizeof(path), "%s/format-v1.json", dir);
+	vectors = json_object_from_file(path);
+	assert_non_null(vectors);
+	slots = member(vectors, "more_slots");
+	text = member(vectors, "more_conf");
+	assert_int_equal(xtsfs_conf_parse(json_object_get_string(text), (size_t)json_object_get_string_len(text), &conf,
+					  problem, sizeof(problem)),
+			 0);
+	assert_true(json_object_array_length(slots) > 0);
+	for (size_t i = 0; i < json_object_array_length(slots); i++) {
+		json_object *vector = json_object_array_get_idx(slots, i), *hex;
+		struct xtsfs_secret *passphrase = NULL, *keyfile = NULL, *volume_key = NULL;
+		struct xtsfs_unlock unlock = {.slot = json_object_get_int(member(member(vector, "slot"), "id"))};
+		struct xtsfs_unlock part = unlock;
+
+		if (json_object_object_get_ex(vector, "passphrase_hex", &hex))
+			unlock.passphrase = passphrase = secret_hex(json_object_get_string(hex));
+		if (json_object_object_get_ex(vector, "keyfile_hex", &hex))
+			unlock.keyfile = keyfile = secret_hex(json_object_get_string(hex));
+		assert_int_equal(xtsfs_conf_unlock(conf, &unlock, &volume_key, NULL), 0);
+		unit_assert_hex(volume_key->data, json_object_get_string(member(vectors, "volume_key")));
+		volume_key = xtsfs_secret_free(volume_key);
+		for (unsigned both = 0; passphrase && keyfile && both < 2; both++) {
+			part.passphrase = both ? passphrase : NULL;
+			part.keyfile = both ? NULL : keyfile;
+			assert_int_equal(xtsfs_conf_unlock(conf, &part, &volume_key, NULL), -EKEYREJECTED);
+		}
+		xtsfs_secret_free(passphrase);
+		xtsfs_secret_free(keyfile);
+	}
+	xtsfs_conf_free(conf);
+	json_object_put(vectors);
+}
+
+/* A slot of a passphrase and a keyfile: made, saved, read, opened; a changed byte of either does not open it. */
+static void test_two_factors(void **state)
+{
+	struct xtsfs_secret *volume_key = make_volume(*state), *word = secret_text("word"), *opened = NULL;
+	struct xtsfs_secret *keyfile = secret_of("0123456789abcdef0123456789abcdefX", 33);
+	const struct xtsfs_unlock with = {.passphrase = word, .keyfile = keyfile, .slot = -1};
+	struct place *place = *state;
+	struct xtsfs_conf *conf = load(place);
+	unsigned slot;
+	int by;
+
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with, NULL, "", &slot), -EINVAL);
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with, &cheap, "", &slot), 0);
+	assert_int_equal(xtsfs_conf_save(place->store, conf, volume_key, /* exclusive= */ false), 0);
+	xtsfs_conf_free(conf);
+	conf = load(place);
+	assert_int_equal(conf->config->slots[2].kind, XTSFS_SLOT_BOTH);
+	assert_int_equal(xtsfs_conf_unlock(conf, &with, &opened, &by), 0);
+	assert_int_equal(by, 2);
+	assert_memory_equal(opened->data, volume_key->data, volume_key->bytes);
+	opened = xtsfs_secret_free(opened);
+	for (unsigned i = 0; i < 2; i++) {
+		struct xtsfs_secret *spoilt = i ? keyfile : word;
+
+		spoilt->data[spoilt->bytes - 1] ^= 1;
+		assert_int_equal(xtsfs_conf_unlock(conf, &with, &opened, &by), -EKEYREJECTED);
+		spoilt->data[spoilt->bytes - 1] ^= 1;
+	}
+	keyfile->bytes = 31;
+	assert_int_equal(xtsfs_conf_unlock(conf, &with, &opened, &by), -EKEYREJECTED);
+	assert_int_equal(xtsfs_conf_add_slot(conf, volume_key, &with, &cheap, "", &slot), -EINVAL);
+	xtsfs_conf_free(conf);
+	xtsfs_secret_free(keyfile);
+	xtsfs_secret_free(word);
+	xtsfs_secret_free(volume_key);
+}
+
 static void test_unlock(void **state)
 {
 	struct xtsfs_secret *volume_key = make_volume(*state);
@@ -469,6 +551,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_new),
+		cmocka_unit_test_setup_teardown(test_more_vectors, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_two_factors, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unlock, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_edited, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_slots, set_up, tear_down),

@@ -219,7 +219,7 @@ static void test_new(void **state)
 	(void)state;
 	config.slot_count = 1;
 	config.slots[0] = (struct xtsfs_slot){
-		.id = 7, .kind = XTSFS_SLOT_PASSPHRASE, .created = "2026-01-02T03:04:05Z"};
+		.id = 7, .kind = XTSFS_SLOT_PASSPHRASE, .argon2 = true, .created = "2026-01-02T03:04:05Z"};
 	config.slots[0].argon2_time = 1;
 	config.slots[0].argon2_memory_kib = 4194304;
 	config.slots[0].argon2_parallel = 16;
