@@ -15,6 +15,7 @@
 #include "new-key.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #define PROMPT_BYTES 320
 
@@ -40,7 +41,61 @@ static int cmd_slot_list(const struct cli_verb *verb, int argc, char **argv)
 	return exit_code;
 }
 
-static int add_slot(struct cli_volume *volume, const struct cli_new_key *new, unsigned *ret_slot)
+/* Straight from locked memory: stdio would keep a copy. */
+static int write_secret(const void *data, size_t bytes)
+{
+	const char *at = data;
+
+	while (bytes > 0) {
+		ssize_t n = write(STDOUT_FILENO, at, bytes);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		at += n > 0 ? n : 0;
+		bytes -= n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+/*
+ * The key is shown before the slot is saved: one that nobody could read is of no use, and one that was not saved does
+ * no harm. In JSON it is the last member of the slot.
+ */
+static int add_recovery(struct cli_volume *volume, const struct cli_new_key *new, bool json, unsigned *ret_slot)
+{
+	static const char open[] = ",\"recovery_key\":\"";
+	xtsfs_auto_secret *text = NULL;
+	json_object *object = NULL;
+	const char *printed = "";
+	size_t bytes = 0;
+	int r = 0, exit_code = cli_new_recovery(volume->conf, volume->volume_key, new->slot_name ? new->slot_name : "",
+						ret_slot, &text);
+
+	if (exit_code)
+		return exit_code;
+	if (json) {
+		object = cli_json_slot(cli_find_slot(volume->conf->config, *ret_slot));
+		printed = object ? json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN, &bytes) : NULL;
+		if (!printed || bytes < 2) {
+			json_object_put(object);
+			return cli_fail(-ENOMEM, "cannot print");
+		}
+		r = write_secret(printed, bytes - 1);
+		if (r == 0)
+			r = write_secret(open, sizeof(open) - 1);
+	}
+	if (r == 0)
+		r = write_secret(text->data, text->bytes);
+	if (r == 0)
+		r = json ? write_secret("\"}\n", 3) : write_secret("\n", 1);
+	json_object_put(object);
+	if (r < 0)
+		return cli_fail_exit(XTSFS_EXIT_IO, "cannot write the recovery key to standard output, refusing: %s",
+				     xtsfs_strerror(r));
+	return cli_volume_save(volume);
+}
+
+static int add_slot(struct cli_volume *volume, const struct cli_new_key *new, bool json, unsigned *ret_slot)
 {
 	char prompt[PROMPT_BYTES];
 	int exit_code;
@@ -48,6 +103,8 @@ static int add_slot(struct cli_volume *volume, const struct cli_new_key *new, un
 	if (volume->conf->config->slot_count == XTSFS_CONFIG_SLOTS)
 		return cli_fail_exit(XTSFS_EXIT_SLOT, "all %u keyslots of '%s' are in use", XTSFS_CONFIG_SLOTS,
 				     volume->dir);
+	if (new->recovery)
+		return add_recovery(volume, new, json, ret_slot);
 	snprintf(prompt, sizeof(prompt), "New passphrase for '%s'", volume->dir);
 	exit_code = cli_new_key_add(new, prompt, volume->conf, volume->volume_key, new->slot_name ? new->slot_name : "",
 				    ret_slot);
@@ -65,6 +122,10 @@ static int cmd_slot_add(const struct cli_verb *verb, int argc, char **argv)
 		CLI_SLOT_OPTION(unlock),
 		CLI_NEW_SOURCE_OPTIONS(new),
 		CLI_WITH_PASSPHRASE_OPTION(new),
+		{.name = "recovery",
+		 .type = CLI_FLAG,
+		 .value = &new.recovery,
+		 .help = "make a recovery key, and print it: to be written down"},
 		CLI_SLOT_NAME_OPTION(new),
 		CLI_KDF_OPTIONS(new),
 		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &quiet, .help = "say nothing"},
@@ -86,10 +147,10 @@ static int cmd_slot_add(const struct cli_verb *verb, int argc, char **argv)
 	if (exit_code == 0)
 		exit_code = cli_volume_unlock(&volume, &unlock);
 	if (exit_code == 0)
-		exit_code = add_slot(&volume, &new, &slot);
-	if (exit_code == 0 && json)
+		exit_code = add_slot(&volume, &new, json, &slot);
+	if (exit_code == 0 && json && !new.recovery)
 		exit_code = cli_print_json(cli_json_slot(cli_find_slot(volume.conf->config, slot)));
-	else if (exit_code == 0 && !quiet)
+	else if (exit_code == 0 && !quiet && !json)
 		cli_say("Added keyslot %u to '%s': %s.", slot, volume.dir,
 			cli_describe_slot(cli_find_slot(volume.conf->config, slot), text));
 	cli_volume_done(&volume);

@@ -15,6 +15,7 @@ static const char *const words[XTSFS_SLOT_UNKNOWN] = {
 	[XTSFS_SLOT_PASSPHRASE] = "passphrase",
 	[XTSFS_SLOT_KEYFILE] = "keyfile",
 	[XTSFS_SLOT_BOTH] = "passphrase and keyfile",
+	[XTSFS_SLOT_RECOVERY] = "recovery key",
 };
 
 const char *cli_describe_slot(const struct xtsfs_slot *slot, char ret_text[static 96])

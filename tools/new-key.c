@@ -8,6 +8,8 @@
  */
 #include "new-key.h"
 
+#include "format/recovery.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,6 +51,8 @@ int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new
 {
 	struct xtsfs_argon2 params = given_cost(new);
 
+	if (new->recovery && (xtsfs_source_count(&new->source) > 0 || new->with_passphrase))
+		return cli_fail_usage(verb, "--recovery makes the key itself; give no source of a new one");
 	if (xtsfs_source_passphrases(&new->source) > 1)
 		return cli_fail_usage(verb, "give one source of the new passphrase");
 	if (new->with_passphrase && (!new->source.keyfile || xtsfs_source_passphrases(&new->source) > 0))
@@ -100,6 +104,16 @@ static int read_new(const struct cli_new_key *new, const char *prompt, struct xt
 	return cli_source_read(&part, prompt, /* confirm= */ false, ret_keyfile, &is_keyfile);
 }
 
+static int add(struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key, const struct xtsfs_unlock *with,
+	       const struct xtsfs_argon2 *params, const char *name, unsigned *ret_slot)
+{
+	int r = xtsfs_conf_add_slot(conf, volume_key, with, params, name, ret_slot);
+
+	if (r == -ENOSPC)
+		return cli_fail_exit(XTSFS_EXIT_SLOT, "all %u keyslots are in use", XTSFS_CONFIG_SLOTS);
+	return r < 0 ? cli_fail_keys(r, "cannot make the keyslot") : 0;
+}
+
 int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xtsfs_conf *conf,
 		    const struct xtsfs_secret *volume_key, const char *name, unsigned *ret_slot)
 {
@@ -116,8 +130,30 @@ int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xt
 		return r;
 	with.passphrase = passphrase;
 	with.keyfile = keyfile;
-	r = xtsfs_conf_add_slot(conf, volume_key, &with, &params, name, ret_slot);
-	if (r == -ENOSPC)
-		return cli_fail_exit(XTSFS_EXIT_SLOT, "all %u keyslots are in use", XTSFS_CONFIG_SLOTS);
-	return r < 0 ? cli_fail_keys(r, "cannot make the keyslot") : 0;
+	return add(conf, volume_key, &with, &params, name, ret_slot);
+}
+
+int cli_new_recovery(struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key, const char *name,
+		     unsigned *ret_slot, struct xtsfs_secret **ret_text)
+{
+	xtsfs_auto_secret *key = NULL;
+	xtsfs_auto_secret *text = NULL;
+	struct xtsfs_unlock with = {.slot = -1};
+	int exit_code, r = xtsfs_secret_new(XTSFS_RECOVERY_BYTES, &key);
+
+	if (r == 0)
+		r = xtsfs_secret_new(XTSFS_RECOVERY_TEXT_CHARS + 1, &text);
+	if (r == 0)
+		r = xtsfs_random_secret(key->data, key->bytes);
+	if (r < 0)
+		return cli_fail_keys(r, "cannot make a recovery key");
+	xtsfs_recovery_print(key->data, (char *)text->data);
+	text->bytes = XTSFS_RECOVERY_TEXT_CHARS;
+	with.recovery = key;
+	exit_code = add(conf, volume_key, &with, NULL, name, ret_slot);
+	if (exit_code)
+		return exit_code;
+	*ret_text = text;
+	text = NULL;
+	return 0;
 }

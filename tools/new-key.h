@@ -12,6 +12,7 @@
 
 struct cli_new_key {
 	struct xtsfs_source source;
+	bool recovery;						    /* a recovery key is made and shown */
 	bool with_passphrase;					    /* ask for one to go with the keyfile */
 	const char *slot_name;					    /* NULL: not given */
 	uint64_t kdf_time, kdf_memory, kdf_parallel, kdf_target_ms; /* 0: not given; memory in bytes */
@@ -82,6 +83,10 @@ struct cli_new_key {
 		.help = "as --keyfile"                                                                     \
 	}
 
+/** Make a recovery key, and put @volume_key into a new slot of @conf that it opens. @ret_text: the key as text. An exit
+ * code. */
+xtsfs_must_check int cli_new_recovery(struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key, const char *name,
+				      unsigned *ret_slot, struct xtsfs_secret **ret_text);
 /** At most one source, and names and costs that are possible. An exit code. */
 xtsfs_must_check int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new);
 /** Argon2id parameters: those given, or measured. An exit code. */

@@ -196,9 +196,12 @@ int xtsfs_conf_unlock(const struct xtsfs_conf *conf, const struct xtsfs_unlock *
 
 	if (!conf->text)
 		return -EINVAL;
-	for (unsigned i = 0; i < conf->config->slot_count && !volume_key; i++) {
-		slot = &conf->config->slots[i];
-		if (!xtsfs_keyslot_fits(slot, unlock))
+	/* First those that cost nothing. */
+	for (unsigned i = 0; i < 2 * conf->config->slot_count && !volume_key; i++) {
+		bool costly = i >= conf->config->slot_count;
+
+		slot = &conf->config->slots[costly ? i - conf->config->slot_count : i];
+		if (slot->argon2 != costly || !xtsfs_keyslot_fits(slot, unlock))
 			continue;
 		r = xtsfs_keyslot_open(slot, conf->config->uuid, unlock, &volume_key);
 		/* A slot that could not be tried, for want of memory say, does not keep the others from being. */

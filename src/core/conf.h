@@ -26,7 +26,8 @@ struct xtsfs_conf {
 struct xtsfs_unlock {
 	const struct xtsfs_secret *passphrase;
 	const struct xtsfs_secret *keyfile;
-	int slot; /* only this one, or -1 for all that fit */
+	const struct xtsfs_secret *recovery; /* to seal with: XTSFS_RECOVERY_BYTES; its text opens as a passphrase */
+	int slot;			     /* only this one, or -1 for all that fit */
 };
 
 struct xtsfs_conf *xtsfs_conf_free(struct xtsfs_conf *conf);

@@ -15,20 +15,25 @@
  * A wrong passphrase and a damaged slot look the same here, the tag of GCM does not verify. The core tries the slots in
  * turn, so that is no loss: conf.c tells them apart by the HMAC of the whole file, once some slot has opened.
  *
+ * A recovery key is typed where a passphrase is asked for, so a passphrase is also for slots of that kind. It has 200
+ * random bits: nobody guesses it, and HKDF is enough.
+ *
  * The salt and the nonce are fresh for each sealing and each slot key seals one thing once.
  */
 #include "core/keyslot.h"
 
 #include "base/passphrase.h"
+#include "format/recovery.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define LABEL	      "xtsfs v1 slot"
-#define LABEL_BYTES   (sizeof(LABEL) - 1)
-#define KEYFILE_LABEL "xtsfs v1 keyfile"
-#define BOTH_LABEL    "xtsfs v1 passphrase+keyfile"
-#define SLOT_AD_BYTES (LABEL_BYTES + XTSFS_UUID_BYTES)
+#define LABEL	       "xtsfs v1 slot"
+#define LABEL_BYTES    (sizeof(LABEL) - 1)
+#define KEYFILE_LABEL  "xtsfs v1 keyfile"
+#define BOTH_LABEL     "xtsfs v1 passphrase+keyfile"
+#define RECOVERY_LABEL "xtsfs v1 recovery"
+#define SLOT_AD_BYTES  (LABEL_BYTES + XTSFS_UUID_BYTES)
 
 /* The base layer reads keyfiles and cannot see the format. */
 static_assert(XTSFS_KEYFILE_MIN_BYTES == XTSFS_SOURCE_KEYFILE_MIN_BYTES, "spec 4");
@@ -37,6 +42,8 @@ static_assert(XTSFS_KEYFILE_MAX_BYTES == XTSFS_SOURCE_KEYFILE_MAX_BYTES, "spec 4
 /* For which kind of slot that is, XTSFS_SLOT_UNKNOWN for none. */
 static enum xtsfs_slot_kind kind_of(const struct xtsfs_unlock *unlock)
 {
+	if (unlock->recovery)
+		return XTSFS_SLOT_RECOVERY;
 	if (unlock->passphrase)
 		return unlock->keyfile ? XTSFS_SLOT_BOTH : XTSFS_SLOT_PASSPHRASE;
 	return unlock->keyfile ? XTSFS_SLOT_KEYFILE : XTSFS_SLOT_UNKNOWN;
@@ -51,6 +58,8 @@ bool xtsfs_keyslot_fits(const struct xtsfs_slot *slot, const struct xtsfs_unlock
 {
 	if (unlock->slot >= 0 && slot->id != (unsigned)unlock->slot)
 		return false;
+	if (slot->kind == XTSFS_SLOT_RECOVERY)
+		return kind_of(unlock) == XTSFS_SLOT_PASSPHRASE;
 	return slot->kind != XTSFS_SLOT_UNKNOWN && slot->kind == kind_of(unlock);
 }
 
@@ -86,6 +95,22 @@ static int derive_both(const struct xtsfs_slot *slot, const struct xtsfs_unlock 
 	return r < 0 ? r : expand(slot, factors->data, factors->bytes, BOTH_LABEL, ret_key);
 }
 
+/* From what was typed, or when the slot is made from the key itself. */
+static int derive_recovery(const struct xtsfs_slot *slot, const struct xtsfs_unlock *with, uint8_t *ret_key)
+{
+	xtsfs_auto_secret *key = NULL;
+	int r;
+
+	if (with->recovery)
+		return expand(slot, with->recovery->data, with->recovery->bytes, RECOVERY_LABEL, ret_key);
+	r = xtsfs_secret_new(XTSFS_RECOVERY_BYTES, &key);
+	if (r < 0)
+		return r;
+	if (xtsfs_recovery_parse(with->passphrase->data, with->passphrase->bytes, key->data, NULL) < 0)
+		return -XTSFS_EPASS;
+	return expand(slot, key->data, key->bytes, RECOVERY_LABEL, ret_key);
+}
+
 static int derive_slot_key(const struct xtsfs_slot *slot, const struct xtsfs_unlock *with,
 			   struct xtsfs_secret **ret_slot_key)
 {
@@ -103,6 +128,9 @@ static int derive_slot_key(const struct xtsfs_slot *slot, const struct xtsfs_unl
 		break;
 	case XTSFS_SLOT_BOTH:
 		r = derive_both(slot, with, slot_key->data);
+		break;
+	case XTSFS_SLOT_RECOVERY:
+		r = derive_recovery(slot, with, slot_key->data);
 		break;
 	default:
 		r = -EINVAL;
@@ -160,7 +188,8 @@ int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_
 	sealed.kind = kind_of(with);
 	sealed.argon2 = with->passphrase != NULL;
 	if (sealed.kind == XTSFS_SLOT_UNKNOWN || (with->passphrase && (with->passphrase->bytes == 0 || !params)) ||
-	    (with->keyfile && !keyfile_has_length(with->keyfile)))
+	    (with->keyfile && !keyfile_has_length(with->keyfile)) ||
+	    (with->recovery && (with->recovery->bytes != XTSFS_RECOVERY_BYTES || with->passphrase || with->keyfile)))
 		return -EINVAL;
 	r = sealed.argon2 ? xtsfs_argon2_check(params) : 0;
 	if (r < 0)

@@ -14,6 +14,7 @@
 #include "core/unlock.h"
 
 #include "core/keyslot.h"
+#include "format/recovery.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,11 +61,34 @@ __attribute__((format(printf, 2, 3))) static void hint(struct attempt *attempt, 
 	va_end(args);
 }
 
+/* A recovery key with wrong groups is told as that: who typed 48 characters wants to know where to look. */
+static void hint_recovery(struct attempt *attempt)
+{
+	uint8_t key[XTSFS_RECOVERY_BYTES];
+	const struct xtsfs_secret *text = attempt->with.passphrase;
+	char groups[64] = "";
+	unsigned wrong, count = 0;
+	size_t used = 0;
+
+	if (!text || attempt->with.keyfile || !find_kind(attempt, XTSFS_SLOT_RECOVERY))
+		return;
+	if (xtsfs_recovery_parse(text->data, text->bytes, key, &wrong) == -EILSEQ) {
+		for (unsigned i = 0; i < XTSFS_RECOVERY_GROUPS; i++)
+			if (wrong & 1U << i)
+				used += (size_t)snprintf(groups + used, sizeof(groups) - used, "%s%u",
+							 count++ > 0 ? ", " : "", i + 1);
+		hint(attempt, "; it looks like a recovery key with a mistake in group%s %s", count > 1 ? "s" : "",
+		     groups);
+	}
+	xtsfs_wipe(key, sizeof(key));
+}
+
 static int try(struct attempt *attempt, const char *with)
 {
 	const struct xtsfs_config *config = attempt->conf->config;
 
 	const struct xtsfs_slot *named = find_slot(attempt->conf, attempt->way->slot);
+	int r;
 
 	snprintf(attempt->report->with, sizeof(attempt->report->with), "%s", with);
 	attempt->named_fits = named && xtsfs_keyslot_fits(named, &attempt->with);
@@ -72,7 +96,10 @@ static int try(struct attempt *attempt, const char *with)
 		if (xtsfs_keyslot_fits(&config->slots[i], &attempt->with) &&
 		    config->slots[i].argon2_memory_kib > attempt->report->most_kib)
 			attempt->report->most_kib = config->slots[i].argon2_memory_kib;
-	return xtsfs_conf_unlock(attempt->conf, &attempt->with, attempt->ret_volume_key, attempt->ret_slot);
+	r = xtsfs_conf_unlock(attempt->conf, &attempt->with, attempt->ret_volume_key, attempt->ret_slot);
+	if (r == -XTSFS_EPASS)
+		hint_recovery(attempt);
+	return r;
 }
 
 static int read_source(struct attempt *attempt, const struct xtsfs_source *source, struct xtsfs_secret **ret_secret)

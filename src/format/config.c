@@ -43,6 +43,7 @@ static const struct {
 	[XTSFS_SLOT_PASSPHRASE] = {"passphrase", .argon2 = true},
 	[XTSFS_SLOT_KEYFILE] = {"keyfile", .hkdf = true},
 	[XTSFS_SLOT_BOTH] = {"passphrase+keyfile", .argon2 = true},
+	[XTSFS_SLOT_RECOVERY] = {"recovery", .hkdf = true},
 };
 
 const char *xtsfs_slot_kind_name(enum xtsfs_slot_kind kind)

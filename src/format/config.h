@@ -38,6 +38,7 @@ enum xtsfs_slot_kind {
 	XTSFS_SLOT_PASSPHRASE,
 	XTSFS_SLOT_KEYFILE,
 	XTSFS_SLOT_BOTH, /* passphrase and keyfile together */
+	XTSFS_SLOT_RECOVERY,
 	XTSFS_SLOT_UNKNOWN
 };
 /** As it is written in the file; "unknown" for XTSFS_SLOT_UNKNOWN. */

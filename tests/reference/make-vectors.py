@@ -25,6 +25,7 @@ VOLUME_KEY = bytes(range(32))
 UUID = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff").bytes
 DIR_ID, PARENT_ID = bytes(range(0xa0, 0xb0)), bytes(range(0xb0, 0xc0))
 FILE_ID, R = bytes(range(0x40, 0x50)), bytes(range(0xc0, 0xd0))
+RECOVERY = b"40GJ41-8S44MR-K2EA13-958NJF-RB9E5H-WR32CG-HK6GT3-KCDSR7"
 KDF_SALT, NONCE = bytes(range(0x60, 0x80)), bytes(range(0x80, 0x8c))
 INTEGRITY = ("aes-gmac", "hmac-sha256", "none")
 
@@ -223,7 +224,10 @@ def more_slots():
     kf = bytes(range(64))
     word = b"correct horse battery staple"
     return [({"passphrase_hex": word.hex(), "keyfile_hex": kf.hex()}, (word, kf), make_slot(
-        4, "passphrase+keyfile", "both", "2024-01-02T03:04:05Z", argon2, (word, kf), VOLUME_KEY, UUID, NONCE))]
+        4, "passphrase+keyfile", "both", "2024-01-02T03:04:05Z", argon2, (word, kf), VOLUME_KEY, UUID, NONCE)),
+            ({"passphrase_hex": RECOVERY.hex()}, RECOVERY, make_slot(
+                5, "recovery", "paper", "2024-01-02T03:04:05Z", {"type": "hkdf-sha512", "salt": b64e(KDF_SALT)}, RECOVERY,
+                VOLUME_KEY, UUID, NONCE))]
 
 
 def build():

@@ -19,7 +19,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 # Kind: the KDFs it may have.
-KINDS = {"passphrase": ("argon2id",), "keyfile": ("hkdf-sha512",), "passphrase+keyfile": ("argon2id",)}
+KINDS = {"passphrase": ("argon2id",), "keyfile": ("hkdf-sha512",), "passphrase+keyfile": ("argon2id",),
+         "recovery": ("hkdf-sha512",)}
+RECOVERY_CHARS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class ConfError(Exception):
@@ -67,9 +69,44 @@ def slot_key(kind, kdf, secret):
         return stretched(secret)
     if kind == "keyfile":
         return hkdf_sha512(secret, salt, b"xtsfs v1 keyfile", 32)
+    if kind == "recovery":
+        return hkdf_sha512(recovery_bytes(secret), salt, b"xtsfs v1 recovery", 32)
     passphrase, keyfile = secret
     factors = stretched(passphrase) + hkdf_sha512(keyfile, salt, b"xtsfs v1 keyfile", 32)
     return hkdf_sha512(factors, salt, b"xtsfs v1 passphrase+keyfile", 32)
+
+
+def gf32(a, b):
+    """Product in GF(2)[x] / (x^5 + x^2 + 1)."""
+    product = 0
+    for i in range(5):
+        if b >> i & 1:
+            product ^= a << i
+    for i in range(8, 4, -1):
+        if product >> i & 1:
+            product ^= 0x25 << (i - 5)
+    return product
+
+
+def recovery_bytes(text):
+    """The 25 bytes of a recovery key, or None."""
+    letters = [c for c in text.decode("latin-1").upper() if c.isascii() and c.isalnum()]
+    try:
+        values = [RECOVERY_CHARS.index({"O": "0", "I": "1", "L": "1", "U": "V"}.get(c, c)) for c in letters]
+    except ValueError:
+        return None
+    if len(values) != 48:
+        return None
+    bits = 0
+    for group in range(8):
+        v, weight, check = values[6 * group:6 * group + 6], 1, group + 1
+        for x in v[:5]:
+            weight = gf32(weight, 2)
+            check ^= gf32(weight, x)
+            bits = bits << 5 | x
+        if check != v[5]:
+            return None
+    return bits.to_bytes(25, "big")
 
 
 class Slot:
@@ -165,7 +202,7 @@ class Conf:
         if kind == "keyfile" and not 32 <= len(secret) <= 8 << 20:
             raise ConfError("a keyfile has 32 bytes to 8 MiB")
         for slot in self.slots:
-            if slot.usable and slot.kind == kind:
+            if slot.usable and (slot.kind == kind or (slot.kind == "recovery" and kind == "passphrase" and recovery_bytes(secret))):
                 key = slot.unwrap(secret, self.uuid)
                 if key is not None:
                     self.verify(key)
