@@ -32,6 +32,12 @@ static int fail_unlock(const struct xtsfs_options *options, int r, const struct 
 			    of_memory ? "; raise the limit (ulimit -l) or use -o allow_swap" : "");
 		return of_memory ? XTSFS_EXIT_MEMORY : XTSFS_EXIT_SOURCE;
 	}
+	if (report->no_slots) {
+		xtsfs_error("'%s' has no keyslots: nobody can open it, unless xtsfsctl header restore puts a backup in "
+			    "place",
+			    options->source);
+		return XTSFS_EXIT_SLOT;
+	}
 	if (r == -ENOENT) {
 		xtsfs_error("'%s' has no keyslot %d", options->source, options->slot);
 		return XTSFS_EXIT_SLOT;

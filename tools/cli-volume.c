@@ -175,6 +175,11 @@ static int fail_unlock(int error, const struct context *context, const struct xt
 		return fail_source(error, report->text);
 	if (context->slot >= 0)
 		snprintf(slot, sizeof(slot), "keyslot %d does not open", context->slot);
+	if (report->no_slots)
+		return cli_fail_exit(XTSFS_EXIT_SLOT,
+				     "%s has no keyslots: nobody can open it, unless 'xtsfsctl header restore' puts a "
+				     "backup in place",
+				     context->what);
 	switch (-error) {
 	case ENOENT:
 		return cli_fail_exit(XTSFS_EXIT_SLOT, "%s has no keyslot %d", context->what, context->slot);

@@ -226,7 +226,7 @@ static int report_json(const struct init *init)
 static int report(const struct init *init)
 {
 	const struct xtsfs_config *config = init->conf->config;
-	char uuid[XTSFS_UUID_CHARS + 1], text[96];
+	char uuid[XTSFS_UUID_CHARS + 1], text[CLI_DESCRIPTION_BYTES];
 
 	if (init->json)
 		return report_json(init);

@@ -68,7 +68,7 @@ int cmd_passwd(const struct cli_verb *verb, int argc, char **argv)
 		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &quiet, .help = "say nothing"},
 		CLI_END,
 	};
-	char **arguments, text[96];
+	char **arguments, text[CLI_DESCRIPTION_BYTES];
 	int exit_code;
 
 	if (!cli_parse(verb, argc, argv, options, 1, 1, &arguments, &exit_code))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * xtsfsctl slot list, add, remove.
+ * xtsfsctl slot list, add, test, remove.
  *
  * Removing needs the passphrase or keyfile of a slot that stays: it shows that somebody can still open the volume
  * afterwards. That falls out of the order here, the slot is taken out of the config in memory and what is left is
- * unlocked. With --force any slot will do, the removed one too. The last slot stays in any case: a volume without one
- * is a volume that nobody can ever open, which is what removing xtsfs.conf and its backups is for.
+ * unlocked. With --force any slot will do, the removed one too. The last slot is removed by force only: without one
+ * nobody can open the volume but by a copy of an older xtsfs.conf, which is how to make its data unreadable.
  *
  * What remains of a removed slot are copies of the old xtsfs.conf: in backups, in snapshots, in free blocks of the
  * disk. Removing protects only against those who have none.
@@ -15,6 +15,7 @@
 #include "new-key.h"
 
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PROMPT_BYTES 320
@@ -132,7 +133,7 @@ static int cmd_slot_add(const struct cli_verb *verb, int argc, char **argv)
 		{.name = "json", .type = CLI_FLAG, .value = &json, .help = "print JSON"},
 		CLI_END,
 	};
-	char **arguments, text[96];
+	char **arguments, text[CLI_DESCRIPTION_BYTES];
 	unsigned slot = 0;
 	int exit_code;
 
@@ -157,6 +158,66 @@ static int cmd_slot_add(const struct cli_verb *verb, int argc, char **argv)
 	return exit_code;
 }
 
+/* What is told is what opened, and how long that took: where costs were chosen on another machine, people ask. */
+static int report_test(const struct cli_volume *volume, uint64_t ms, bool json)
+{
+	const struct xtsfs_slot *slot = cli_find_slot(volume->conf->config, (unsigned)volume->slot);
+	char text[CLI_DESCRIPTION_BYTES];
+	json_object *object;
+
+	if (!json) {
+		cli_say("Keyslot %u opens '%s': %s%s%s%s, in %llu.%03llu s.", slot->id, volume->dir,
+			cli_describe_slot(slot, text), slot->name[0] ? ", '" : "", slot->name, slot->name[0] ? "'" : "",
+			(unsigned long long)ms / 1000, (unsigned long long)ms % 1000);
+		return 0;
+	}
+	object = cli_json_slot(slot);
+	if (!cli_json_add(object, "ms", json_object_new_int64((int64_t)ms))) {
+		json_object_put(object);
+		object = NULL;
+	}
+	return cli_print_json(object);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int cmd_slot_test(const struct cli_verb *verb, int argc, char **argv)
+{
+	struct cli_unlock unlock = CLI_UNLOCK_NONE;
+	struct cli_volume volume = CLI_VOLUME_NONE;
+	bool quiet = false, json = false;
+	const struct cli_option options[] = {
+		CLI_SOURCE_OPTIONS(unlock),
+		CLI_SLOT_OPTION(unlock),
+		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &quiet, .help = "say nothing"},
+		{.name = "json", .type = CLI_FLAG, .value = &json, .help = "print JSON"},
+		CLI_END,
+	};
+	uint64_t begin_ms;
+	char **arguments;
+	int exit_code;
+
+	if (!cli_parse(verb, argc, argv, options, 1, 1, &arguments, &exit_code))
+		return exit_code;
+	exit_code = cli_unlock_check(verb, &unlock);
+	if (exit_code)
+		return exit_code;
+	exit_code = cli_volume_open(arguments[0], CLI_READ, &volume);
+	begin_ms = now_ms();
+	if (exit_code == 0)
+		exit_code = cli_volume_unlock(&volume, &unlock);
+	if (exit_code == 0 && (json || !quiet))
+		exit_code = report_test(&volume, now_ms() - begin_ms, json);
+	cli_volume_done(&volume);
+	return exit_code;
+}
+
 /* Slots that somebody could open the volume with, other than @id. */
 static unsigned count_others(const struct xtsfs_config *config, unsigned id)
 {
@@ -173,12 +234,13 @@ static int check_removal(const struct cli_volume *volume, unsigned id, bool forc
 
 	if (!cli_find_slot(config, id))
 		return cli_fail_exit(XTSFS_EXIT_SLOT, "'%s' has no keyslot %u", volume->dir, id);
-	if (config->slot_count == 1)
-		return cli_fail_exit(XTSFS_EXIT_SLOT,
-				     "keyslot %u is the last one of '%s', refusing: nobody could ever open it again; "
-				     "add another first",
-				     id, volume->dir);
-	if (count_others(config, id) == 0 && !force)
+	if (config->slot_count == 1 && !force)
+		return cli_fail_exit(
+			XTSFS_EXIT_SLOT,
+			"keyslot %u is the last one of '%s', refusing: nobody could open it again; add another "
+			"first, or give --force to make the data unreadable for ever",
+			id, volume->dir);
+	if (config->slot_count > 1 && count_others(config, id) == 0 && !force)
 		return cli_fail_exit(XTSFS_EXIT_SLOT,
 				     "keyslot %u is the last one of '%s' that this program can open, refusing; "
 				     "with --force only a newer program can open the volume afterwards",
@@ -226,7 +288,8 @@ static int cmd_slot_remove(const struct cli_verb *verb, int argc, char **argv)
 		{.name = "force",
 		 .type = CLI_FLAG,
 		 .value = &force,
-		 .help = "take the passphrase of the keyslot that is removed, too;\nnobody may be able to open the "
+		 .help = "take the passphrase of the keyslot that is removed, too, and\nremove the last one; nobody "
+			 "may be able to open the "
 			 "volume afterwards"},
 		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &quiet, .help = "say nothing"},
 		CLI_END,
@@ -248,6 +311,9 @@ static int cmd_slot_remove(const struct cli_verb *verb, int argc, char **argv)
 		cli_say("Removed keyslot %u of '%s'; copies of the old xtsfs.conf, such as header backups, still have "
 			"it.",
 			(unsigned)slot, volume.dir);
+	if (exit_code == 0 && volume.conf->config->slot_count == 0)
+		cli_fail_exit(0, "'%s' has no keyslots any more: without such a copy nobody can ever read it",
+			      volume.dir);
 	cli_volume_done(&volume);
 	return exit_code;
 }
@@ -255,6 +321,7 @@ static int cmd_slot_remove(const struct cli_verb *verb, int argc, char **argv)
 const struct cli_verb cli_slot_verbs[] = {
 	{"slot list", cmd_slot_list, "List the keyslots", "[OPTION]... DIR"},
 	{"slot add", cmd_slot_add, "Add a keyslot with a new passphrase or keyfile", "[OPTION]... DIR"},
+	{"slot test", cmd_slot_test, "Try a keyslot, without mounting", "[OPTION]... DIR"},
 	{"slot remove", cmd_slot_remove, "Remove a keyslot", "--slot N [OPTION]... DIR"},
 	{.name = NULL},
 };

@@ -18,25 +18,25 @@ static const char *const words[XTSFS_SLOT_UNKNOWN] = {
 	[XTSFS_SLOT_RECOVERY] = "recovery key",
 };
 
-const char *cli_describe_slot(const struct xtsfs_slot *slot, char ret_text[static 96])
+const char *cli_describe_slot(const struct xtsfs_slot *slot, char ret_text[static CLI_DESCRIPTION_BYTES])
 {
 	char size[16];
 
 	if (slot->kind == XTSFS_SLOT_UNKNOWN)
-		snprintf(ret_text, 96, "of a kind this program does not know");
+		snprintf(ret_text, CLI_DESCRIPTION_BYTES, "of a kind this program does not know");
 	else if (slot->argon2)
-		snprintf(ret_text, 96, "%s, Argon2id %s, %u pass%s, %u lane%s", words[slot->kind],
+		snprintf(ret_text, CLI_DESCRIPTION_BYTES, "%s, Argon2id %s, %u pass%s, %u lane%s", words[slot->kind],
 			 xtsfs_format_size((uint64_t)slot->argon2_memory_kib << 10, size), slot->argon2_time,
 			 slot->argon2_time == 1 ? "" : "es", slot->argon2_parallel,
 			 slot->argon2_parallel == 1 ? "" : "s");
 	else
-		snprintf(ret_text, 96, "%s, HKDF-SHA-512", words[slot->kind]);
+		snprintf(ret_text, CLI_DESCRIPTION_BYTES, "%s, HKDF-SHA-512", words[slot->kind]);
 	return ret_text;
 }
 
 void cli_describe_slots(const struct xtsfs_config *config, const char *indent)
 {
-	char text[96];
+	char text[CLI_DESCRIPTION_BYTES];
 
 	for (unsigned i = 0; i < config->slot_count; i++) {
 		const struct xtsfs_slot *slot = &config->slots[i];

@@ -15,8 +15,9 @@ void cli_describe_slots(const struct xtsfs_config *config, const char *indent);
 /** An array of objects; NULL for want of memory. */
 json_object *cli_json_slots(const struct xtsfs_config *config);
 json_object *cli_json_slot(const struct xtsfs_slot *slot);
-/** "passphrase, Argon2id 1 GiB, 4 passes, 4 lanes" in @ret_text (96 bytes at least). Returns it. */
-const char *cli_describe_slot(const struct xtsfs_slot *slot, char ret_text[static 96]);
+#define CLI_DESCRIPTION_BYTES 128
+/** "passphrase, Argon2id 1 GiB, 4 passes, 4 lanes" in @ret_text. Returns it. */
+const char *cli_describe_slot(const struct xtsfs_slot *slot, char ret_text[static CLI_DESCRIPTION_BYTES]);
 /** The slot of that number, or NULL. */
 const struct xtsfs_slot *cli_find_slot(const struct xtsfs_config *config, unsigned id);
 

@@ -16,7 +16,7 @@ static const struct cli_verb verbs[] = {
 	{"init", cmd_init, "Make a new volume in DIR", "[OPTION]... DIR"},
 	{"info", cmd_info, "Show what can be known of a volume without a passphrase", "[OPTION]... DIR"},
 	{"passwd", cmd_passwd, "Change a passphrase or keyfile", "[OPTION]... DIR"},
-	{"slot", cli_dispatch, "List, add and remove keyslots", "VERB ...", .verbs = cli_slot_verbs},
+	{"slot", cli_dispatch, "List, add, test and remove keyslots", "VERB ...", .verbs = cli_slot_verbs},
 	{"key", cli_dispatch, "Keep a passphrase or keyfile in the kernel", "VERB ...", .verbs = cli_key_verbs},
 	{"header", cli_dispatch, "Back up and restore what opens a volume", "VERB ...", .verbs = cli_header_verbs},
 	{"ls", cmd_ls, "List entries without a mount", "[OPTION]... DIR [PATH]..."},

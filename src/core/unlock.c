@@ -224,7 +224,8 @@ int xtsfs_unlock_volume(const struct xtsfs_conf *conf, const struct xtsfs_unlock
 	int r;
 
 	*ret_report = (struct xtsfs_unlock_report){.with = "passphrase"};
-	if (way->slot >= 0 && !find_slot(conf, way->slot))
+	ret_report->no_slots = conf->config->slot_count == 0;
+	if (ret_report->no_slots || (way->slot >= 0 && !find_slot(conf, way->slot)))
 		return -ENOENT;
 	r = xtsfs_source_count(way->source) == 0 ? try_terminal(&attempt) : try_sources(&attempt);
 	if (r == -XTSFS_EPASS)

@@ -13,6 +13,7 @@
 #include "core/conf.h"
 
 struct xtsfs_unlock_report {
+	bool no_slots;	   /* with -ENOENT: there are none at all */
 	bool of_source;	   /* no secret could be had; text is a sentence about that */
 	char with[64];	   /* "passphrase": what was tried, for "no keyslot opens with this ..." */
 	char text[640];	   /* of_source: the sentence; else, behind what the program says, a hint or "" */
@@ -32,8 +33,8 @@ struct xtsfs_unlock_way {
 /**
  * Read what the source gives, once, or ask at the terminal, three times at most; try the slots that fit. @ret_report
  * is filled on failure.
- * Returns 0; with of_source what xtsfs_source_read() gives; -ENOENT: no slot of the number @way->slot; else as
- * xtsfs_conf_unlock().
+ * Returns 0; with of_source what xtsfs_source_read() gives; -ENOENT: no slot of the number @way->slot, or, with
+ * no_slots, none at all; else as xtsfs_conf_unlock().
  */
 xtsfs_must_check int xtsfs_unlock_volume(const struct xtsfs_conf *conf, const struct xtsfs_unlock_way *way,
 					 struct xtsfs_secret **ret_volume_key, int *ret_slot,

@@ -247,8 +247,8 @@ static int parse_slots(struct parse *parse, json_object *root, struct xtsfs_conf
 	if (r < 0)
 		return r;
 	count = json_object_array_length(slots);
-	if (count < 1 || count > XTSFS_CONFIG_SLOTS)
-		return refuse(parse, XTSFS_EDAMAGED, "there are %zu slots, not 1 to %u", count, XTSFS_CONFIG_SLOTS);
+	if (count > XTSFS_CONFIG_SLOTS)
+		return refuse(parse, XTSFS_EDAMAGED, "there are %zu slots, not 0 to %u", count, XTSFS_CONFIG_SLOTS);
 	for (size_t i = 0; i < count; i++) {
 		struct xtsfs_slot *slot = &config->slots[i];
 

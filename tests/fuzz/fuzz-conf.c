@@ -167,7 +167,7 @@ static void check_bounds(const struct xtsfs_config *config)
 {
 	unsigned ids = 0;
 
-	FUZZ_CHECK(config->slot_count >= 1 && config->slot_count <= XTSFS_CONFIG_SLOTS, "%u slots", config->slot_count);
+	FUZZ_CHECK(config->slot_count <= XTSFS_CONFIG_SLOTS, "%u slots", config->slot_count);
 	FUZZ_CHECK(config->content_keys >= 1 && config->content_keys <= 256 &&
 			   (config->content_keys & (config->content_keys - 1)) == 0,
 		   "%u content keys", config->content_keys);

@@ -184,7 +184,7 @@ class Conf:
         self.content_keys = o.get("content_keys")
         need(is_int(self.content_keys, 1, 256) and self.content_keys & (self.content_keys - 1) == 0, "content_keys")
         slots = o.get("slots")
-        need(isinstance(slots, list) and 1 <= len(slots) <= 16, "slots")
+        need(isinstance(slots, list) and len(slots) <= 16, "slots")
         self.slots = [Slot(s) for s in slots]
         need(len({s.id for s in self.slots}) == len(self.slots), "two slots of one id")
 
