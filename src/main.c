@@ -27,10 +27,12 @@ static int fail_unlock(const struct xtsfs_options *options, int r, const struct 
 {
 	bool of_memory = r == -EPERM || r == -EAGAIN || r == -ENOMEM; /* what mlock() says of a limit */
 
+	if (report->of_source && report->told)
+		return r == -XTSFS_EPASS ? XTSFS_EXIT_PASS : XTSFS_EXIT_SOURCE;
 	if (report->of_source) {
 		xtsfs_error("%s%s", report->text,
 			    of_memory ? "; raise the limit (ulimit -l) or use -o allow_swap" : "");
-		return of_memory ? XTSFS_EXIT_MEMORY : XTSFS_EXIT_SOURCE;
+		return of_memory ? XTSFS_EXIT_MEMORY : r == -XTSFS_EPASS ? XTSFS_EXIT_PASS : XTSFS_EXIT_SOURCE;
 	}
 	if (report->no_slots) {
 		xtsfs_error("'%s' has no keyslots: nobody can open it, unless xtsfsctl header restore puts a backup in "

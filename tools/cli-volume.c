@@ -171,6 +171,10 @@ static int fail_unlock(int error, const struct context *context, const struct xt
 {
 	char size[16], slot[40] = "no keyslot opens";
 
+	if (report->of_source && report->told)
+		return error == -XTSFS_EPASS ? XTSFS_EXIT_PASS : XTSFS_EXIT_SOURCE;
+	if (report->of_source && error == -XTSFS_EPASS)
+		return cli_fail_exit(XTSFS_EXIT_PASS, "%s", report->text);
 	if (report->of_source)
 		return fail_source(error, report->text);
 	if (context->slot >= 0)

@@ -69,6 +69,11 @@ struct cli_unlock {
 		 .type = CLI_TEXT,                                                                        \
 		 .value = &(u).source.keyring,                                                            \
 		 .help = "use the key DESC of the kernel's keyrings"},                                    \
+		{.name = "tpm",                                                                           \
+		 .argument = "TCTI",                                                                      \
+		 .type = CLI_TEXT,                                                                        \
+		 .value = &(u).source.tpm,                                                                \
+		 .help = "have a TPM 2.0 give the key out: auto, or how\ntpm2-tss reaches it"},           \
 		{.name = "keyfile",                                                                       \
 		 .argument = "FILE",                                                                      \
 		 .type = CLI_TEXT,                                                                        \

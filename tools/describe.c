@@ -16,21 +16,38 @@ static const char *const words[XTSFS_SLOT_UNKNOWN] = {
 	[XTSFS_SLOT_KEYFILE] = "keyfile",
 	[XTSFS_SLOT_BOTH] = "passphrase and keyfile",
 	[XTSFS_SLOT_RECOVERY] = "recovery key",
+	[XTSFS_SLOT_TPM2] = "TPM 2.0",
 };
+
+/* "TPM 2.0 with a PIN, PCRs 0,7" */
+static const char *describe_kind(const struct xtsfs_slot *slot, char *ret_text, size_t room)
+{
+	int used = snprintf(ret_text, room, "%s", words[slot->kind]);
+
+	if (slot->kind != XTSFS_SLOT_TPM2)
+		return ret_text;
+	used += snprintf(ret_text + used, room - (size_t)used, "%s, %s", slot->argon2 ? " with a PIN" : "",
+			 slot->tpm2.pcr_mask ? "PCRs" : "no PCRs");
+	for (unsigned i = 0, count = 0; i < XTSFS_TPM2_PCRS; i++)
+		if (slot->tpm2.pcr_mask & 1U << i)
+			used += snprintf(ret_text + used, room - (size_t)used, "%s%u", count++ ? "," : " ", i);
+	return ret_text;
+}
 
 const char *cli_describe_slot(const struct xtsfs_slot *slot, char ret_text[static CLI_DESCRIPTION_BYTES])
 {
-	char size[16];
+	char size[16], kind[96];
 
 	if (slot->kind == XTSFS_SLOT_UNKNOWN)
 		snprintf(ret_text, CLI_DESCRIPTION_BYTES, "of a kind this program does not know");
 	else if (slot->argon2)
-		snprintf(ret_text, CLI_DESCRIPTION_BYTES, "%s, Argon2id %s, %u pass%s, %u lane%s", words[slot->kind],
+		snprintf(ret_text, CLI_DESCRIPTION_BYTES, "%s, Argon2id %s, %u pass%s, %u lane%s",
+			 describe_kind(slot, kind, sizeof(kind)),
 			 xtsfs_format_size((uint64_t)slot->argon2_memory_kib << 10, size), slot->argon2_time,
 			 slot->argon2_time == 1 ? "" : "es", slot->argon2_parallel,
 			 slot->argon2_parallel == 1 ? "" : "s");
 	else
-		snprintf(ret_text, CLI_DESCRIPTION_BYTES, "%s, HKDF-SHA-512", words[slot->kind]);
+		snprintf(ret_text, CLI_DESCRIPTION_BYTES, "%s, HKDF-SHA-512", describe_kind(slot, kind, sizeof(kind)));
 	return ret_text;
 }
 
@@ -64,6 +81,26 @@ static bool add_kdf(json_object *object, const struct xtsfs_slot *slot)
 	return cli_json_add(object, "kdf", kdf);
 }
 
+static bool add_tpm2(json_object *object, const struct xtsfs_slot_tpm2 *tpm2)
+{
+	json_object *device = json_object_new_object(), *pcrs = json_object_new_array();
+	bool good = pcrs != NULL;
+
+	for (unsigned i = 0; good && i < XTSFS_TPM2_PCRS; i++)
+		if (tpm2->pcr_mask & 1U << i)
+			good = json_object_array_add(pcrs, json_object_new_int64(i)) == 0;
+	if (!good) {
+		json_object_put(device);
+		json_object_put(pcrs);
+		return false;
+	}
+	if (!cli_json_add(device, "pcrs", pcrs)) {
+		json_object_put(device);
+		return false;
+	}
+	return cli_json_add(object, "tpm2", device);
+}
+
 json_object *cli_json_slot(const struct xtsfs_slot *slot)
 {
 	json_object *object = json_object_new_object();
@@ -74,6 +111,8 @@ json_object *cli_json_slot(const struct xtsfs_slot *slot)
 	good = good && cli_json_add(object, "created", json_object_new_string(slot->created));
 	if (slot->kind != XTSFS_SLOT_UNKNOWN)
 		good = good && add_kdf(object, slot);
+	if (slot->kind == XTSFS_SLOT_TPM2)
+		good = good && add_tpm2(object, &slot->tpm2);
 	if (!good) {
 		json_object_put(object);
 		return NULL;

@@ -15,7 +15,7 @@ void cli_describe_slots(const struct xtsfs_config *config, const char *indent);
 /** An array of objects; NULL for want of memory. */
 json_object *cli_json_slots(const struct xtsfs_config *config);
 json_object *cli_json_slot(const struct xtsfs_slot *slot);
-#define CLI_DESCRIPTION_BYTES 128
+#define CLI_DESCRIPTION_BYTES 192
 /** "passphrase, Argon2id 1 GiB, 4 passes, 4 lanes" in @ret_text. Returns it. */
 const char *cli_describe_slot(const struct xtsfs_slot *slot, char ret_text[static CLI_DESCRIPTION_BYTES]);
 /** The slot of that number, or NULL. */

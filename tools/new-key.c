@@ -8,9 +8,12 @@
  */
 #include "new-key.h"
 
+#include "core/keyslot.h"
 #include "format/recovery.h"
+#include "token/tpm2.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -47,7 +50,32 @@ static struct xtsfs_argon2 given_cost(const struct cli_new_key *new)
 	return params;
 }
 
-int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new)
+static int check_tpm(const struct cli_verb *verb, struct cli_new_key *new)
+{
+	const char *list = new->tpm_pcrs ? new->tpm_pcrs : "7";
+
+	if (!new->tpm)
+		return new->tpm_pcrs ? cli_fail_usage(verb, "--tpm-pcrs is of use with --new-tpm only") : 0;
+	if (new->source.keyfile || new->recovery)
+		return cli_fail_usage(verb,
+				      "a keyslot of a TPM can have a PIN, but neither a keyfile nor a recovery key");
+	new->pcr_mask = 0;
+	for (const char *at = list; strcmp(list, "none") != 0; at++) {
+		char *end;
+		unsigned long pcr = strtoul(at, &end, 10);
+
+		if (*at < '0' || *at > '9' || pcr >= XTSFS_TPM2_PCRS || (*end && *end != ','))
+			return cli_fail_usage(verb, "--tpm-pcrs '%s' is not numbers from 0 to %u with commas, or none",
+					      list, XTSFS_TPM2_PCRS - 1);
+		new->pcr_mask |= 1U << pcr;
+		at = end;
+		if (!*at)
+			break;
+	}
+	return 0;
+}
+
+int cli_new_key_check(const struct cli_verb *verb, struct cli_new_key *new)
 {
 	struct xtsfs_argon2 params = given_cost(new);
 
@@ -55,7 +83,7 @@ int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new
 		return cli_fail_usage(verb, "--recovery makes the key itself; give no source of a new one");
 	if (xtsfs_source_passphrases(&new->source) > 1)
 		return cli_fail_usage(verb, "give one source of the new passphrase");
-	if (new->with_passphrase && (!new->source.keyfile || xtsfs_source_passphrases(&new->source) > 0))
+	if (new->with_passphrase && ((!new->source.keyfile && !new->tpm) || xtsfs_source_passphrases(&new->source) > 0))
 		return cli_fail_usage(verb,
 				      "--with-passphrase asks for a passphrase to go with a keyfile; give that, and "
 				      "no other source");
@@ -67,6 +95,8 @@ int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new
 		return cli_fail_usage(verb,
 				      "Argon2id cannot have these costs together: memory is at least 8 KiB for each "
 				      "lane, and passes times memory at most 256 GiB");
+	if (check_tpm(verb, new))
+		return verb->usage_exit ? verb->usage_exit : XTSFS_EXIT_USAGE;
 	return cli_source_check(verb, &new->source);
 }
 
@@ -92,7 +122,7 @@ static int read_new(const struct cli_new_key *new, const char *prompt, struct xt
 	int exit_code;
 
 	part.keyfile = NULL;
-	if (new->with_passphrase || xtsfs_source_count(&part) > 0 || !new->source.keyfile) {
+	if (new->with_passphrase || xtsfs_source_count(&part) > 0 || (!new->source.keyfile && !new->tpm)) {
 		exit_code = cli_source_read(&part, prompt, /* confirm= */ true, ret_passphrase, &is_keyfile);
 		if (exit_code)
 			return exit_code;
@@ -114,6 +144,39 @@ static int add(struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key, c
 	return r < 0 ? cli_fail_keys(r, "cannot make the keyslot") : 0;
 }
 
+/* The TPM's part is random and sealed; a PIN goes into the slot key as well, and what it makes is what the TPM asks
+ * for. */
+static int add_tpm(const struct cli_new_key *new, const struct xtsfs_secret *pin, const struct xtsfs_argon2 *params,
+		   struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key, const char *name, unsigned *ret_slot)
+{
+	struct xtsfs_slot slot = {.argon2_time = params->time,
+				  .argon2_memory_kib = params->memory_kib,
+				  .argon2_parallel = params->parallel};
+	struct xtsfs_slot_tpm2 tpm2 = {.pcr_mask = new->pcr_mask};
+	struct xtsfs_unlock with = {.tpm2 = &tpm2, .slot = -1};
+	xtsfs_auto_secret *token = NULL;
+	xtsfs_auto_secret *stretched = NULL;
+	xtsfs_auto_secret *auth = NULL;
+	char problem[256];
+	int r = xtsfs_secret_new(XTSFS_TPM2_SECRET_BYTES, &token);
+
+	if (r == 0)
+		r = xtsfs_random_secret(token->data, token->bytes);
+	if (r == 0)
+		r = xtsfs_random(slot.salt, sizeof(slot.salt));
+	if (r == 0 && pin)
+		r = xtsfs_keyslot_stretch(&slot, pin, &stretched, &auth);
+	if (r < 0)
+		return cli_fail_keys(r, "cannot make the keyslot");
+	r = xtsfs_tpm2_seal(new->tpm, auth, token, &tpm2, problem, sizeof(problem));
+	if (r < 0)
+		return cli_fail_exit(XTSFS_EXIT_SOURCE, "%s", problem);
+	with.token = token;
+	with.stretched = stretched;
+	with.salt = stretched ? slot.salt : NULL;
+	return add(conf, volume_key, &with, params, name, ret_slot);
+}
+
 int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xtsfs_conf *conf,
 		    const struct xtsfs_secret *volume_key, const char *name, unsigned *ret_slot)
 {
@@ -128,6 +191,8 @@ int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xt
 		r = cli_new_key_cost(new, &params);
 	if (r)
 		return r;
+	if (new->tpm)
+		return add_tpm(new, passphrase, &params, conf, volume_key, name, ret_slot);
 	with.passphrase = passphrase;
 	with.keyfile = keyfile;
 	return add(conf, volume_key, &with, &params, name, ret_slot);

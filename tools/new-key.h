@@ -12,6 +12,8 @@
 
 struct cli_new_key {
 	struct xtsfs_source source;
+	const char *tpm, *tpm_pcrs;				    /* seal to a TPM, and to these PCRs */
+	uint32_t pcr_mask;					    /* of tpm_pcrs */
 	bool recovery;						    /* a recovery key is made and shown */
 	bool with_passphrase;					    /* ask for one to go with the keyfile */
 	const char *slot_name;					    /* NULL: not given */
@@ -47,10 +49,20 @@ struct cli_new_key {
 		.name = "kdf-target-ms", .argument = "MS", .type = CLI_NUMBER, .value = &(n).kdf_target_ms, .min = 1, \
 		.max = 60000, .help = "measure for a derivation of MS milliseconds\n(2000)"                           \
 	}
-#define CLI_WITH_PASSPHRASE_OPTION(n)                                                       \
-	{                                                                                   \
-		.name = "with-passphrase", .type = CLI_FLAG, .value = &(n).with_passphrase, \
-		.help = "ask for a passphrase to go with the new keyfile:\nboth are needed" \
+#define CLI_TPM_OPTIONS(n)                                                                        \
+	{.name = "new-tpm",                                                                       \
+	 .argument = "TCTI",                                                                      \
+	 .type = CLI_TEXT,                                                                        \
+	 .value = &(n).tpm,                                                                       \
+	 .help = "seal the new key to a TPM 2.0: auto, or a TCTI; a new\npassphrase is its PIN"}, \
+	{                                                                                         \
+		.name = "tpm-pcrs", .argument = "LIST", .type = CLI_TEXT, .value = &(n).tpm_pcrs, \
+		.help = "and to these PCRs, such as 0,2,7, or none\n(default: 7)"                 \
+	}
+#define CLI_WITH_PASSPHRASE_OPTION(n)                                                              \
+	{                                                                                          \
+		.name = "with-passphrase", .type = CLI_FLAG, .value = &(n).with_passphrase,        \
+		.help = "ask for a passphrase to go with the new keyfile or TPM:\nboth are needed" \
 	}
 #define CLI_SLOT_NAME_OPTION(n)                                                                     \
 	{                                                                                           \
@@ -88,7 +100,7 @@ struct cli_new_key {
 xtsfs_must_check int cli_new_recovery(struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key, const char *name,
 				      unsigned *ret_slot, struct xtsfs_secret **ret_text);
 /** At most one source, and names and costs that are possible. An exit code. */
-xtsfs_must_check int cli_new_key_check(const struct cli_verb *verb, const struct cli_new_key *new);
+xtsfs_must_check int cli_new_key_check(const struct cli_verb *verb, struct cli_new_key *new);
 /** Argon2id parameters: those given, or measured. An exit code. */
 xtsfs_must_check int cli_new_key_cost(const struct cli_new_key *new, struct xtsfs_argon2 *ret_params);
 /**

@@ -25,6 +25,7 @@ struct xtsfs_source {
 	int passfd;	      /* an open descriptor, read to its end and closed; -1 if not set */
 	const char *passcmd;  /* for /bin/sh -c: its standard output less one line feed at the end */
 	const char *keyring;  /* the description of a key of the kernel's, its bytes */
+	const char *tpm;      /* not read here: from where core/unlock.h has a TPM give a key out */
 	const char *keyfile;  /* its bytes, 32 to 8 MiB */
 };
 #define XTSFS_SOURCE_NONE ((struct xtsfs_source){.passfd = -1})

@@ -26,8 +26,12 @@ struct xtsfs_conf {
 struct xtsfs_unlock {
 	const struct xtsfs_secret *passphrase;
 	const struct xtsfs_secret *keyfile;
-	const struct xtsfs_secret *recovery; /* to seal with: XTSFS_RECOVERY_BYTES; its text opens as a passphrase */
-	int slot;			     /* only this one, or -1 for all that fit */
+	const struct xtsfs_secret *recovery;  /* to seal with: XTSFS_RECOVERY_BYTES; its text opens as a passphrase */
+	const struct xtsfs_secret *token;     /* what a device gave for slot @slot; with @stretched or NULL */
+	const struct xtsfs_secret *stretched; /* the PIN after xtsfs_keyslot_stretch() */
+	const struct xtsfs_slot_tpm2 *tpm2;   /* to seal with: the device's part of the slot */
+	const uint8_t *salt;		      /* to seal with @stretched: what that was made with; else NULL */
+	int slot;			      /* only this one, or -1 for all that fit */
 };
 
 struct xtsfs_conf *xtsfs_conf_free(struct xtsfs_conf *conf);

@@ -18,6 +18,10 @@
  * A recovery key is typed where a passphrase is asked for, so a passphrase is also for slots of that kind. It has 200
  * random bits: nobody guesses it, and HKDF is enough.
  *
+ * A TPM gives out 32 random bytes. With a PIN, what Argon2id makes of it goes into the slot key as well, and another
+ * key made from that is what the TPM asks for: who breaks the TPM open still has to guess the PIN, and pays for each
+ * guess.
+ *
  * The salt and the nonce are fresh for each sealing and each slot key seals one thing once.
  */
 #include "core/keyslot.h"
@@ -28,12 +32,14 @@
 #include <assert.h>
 #include <string.h>
 
-#define LABEL	       "xtsfs v1 slot"
-#define LABEL_BYTES    (sizeof(LABEL) - 1)
-#define KEYFILE_LABEL  "xtsfs v1 keyfile"
-#define BOTH_LABEL     "xtsfs v1 passphrase+keyfile"
-#define RECOVERY_LABEL "xtsfs v1 recovery"
-#define SLOT_AD_BYTES  (LABEL_BYTES + XTSFS_UUID_BYTES)
+#define LABEL		"xtsfs v1 slot"
+#define LABEL_BYTES	(sizeof(LABEL) - 1)
+#define KEYFILE_LABEL	"xtsfs v1 keyfile"
+#define BOTH_LABEL	"xtsfs v1 passphrase+keyfile"
+#define RECOVERY_LABEL	"xtsfs v1 recovery"
+#define TPM2_LABEL	"xtsfs v1 tpm2"
+#define TPM2_AUTH_LABEL "xtsfs v1 tpm2 auth"
+#define SLOT_AD_BYTES	(LABEL_BYTES + XTSFS_UUID_BYTES)
 
 /* The base layer reads keyfiles and cannot see the format. */
 static_assert(XTSFS_KEYFILE_MIN_BYTES == XTSFS_SOURCE_KEYFILE_MIN_BYTES, "spec 4");
@@ -42,6 +48,8 @@ static_assert(XTSFS_KEYFILE_MAX_BYTES == XTSFS_SOURCE_KEYFILE_MAX_BYTES, "spec 4
 /* For which kind of slot that is, XTSFS_SLOT_UNKNOWN for none. */
 static enum xtsfs_slot_kind kind_of(const struct xtsfs_unlock *unlock)
 {
+	if (unlock->token)
+		return XTSFS_SLOT_TPM2;
 	if (unlock->recovery)
 		return XTSFS_SLOT_RECOVERY;
 	if (unlock->passphrase)
@@ -60,6 +68,8 @@ bool xtsfs_keyslot_fits(const struct xtsfs_slot *slot, const struct xtsfs_unlock
 		return false;
 	if (slot->kind == XTSFS_SLOT_RECOVERY)
 		return kind_of(unlock) == XTSFS_SLOT_PASSPHRASE;
+	if (slot->kind == XTSFS_SLOT_TPM2 && slot->argon2 != (unlock->stretched != NULL))
+		return false;
 	return slot->kind != XTSFS_SLOT_UNKNOWN && slot->kind == kind_of(unlock);
 }
 
@@ -111,6 +121,41 @@ static int derive_recovery(const struct xtsfs_slot *slot, const struct xtsfs_unl
 	return expand(slot, key->data, key->bytes, RECOVERY_LABEL, ret_key);
 }
 
+int xtsfs_keyslot_stretch(const struct xtsfs_slot *slot, const struct xtsfs_secret *pin,
+			  struct xtsfs_secret **ret_stretched, struct xtsfs_secret **ret_auth)
+{
+	xtsfs_auto_secret *stretched = NULL;
+	xtsfs_auto_secret *auth = NULL;
+	int r = xtsfs_secret_new(XTSFS_SLOT_KEY_BYTES, &stretched);
+
+	if (r == 0)
+		r = xtsfs_secret_new(XTSFS_SLOT_KEY_BYTES, &auth);
+	if (r == 0)
+		r = stretch(slot, pin, stretched->data);
+	if (r == 0)
+		r = expand(slot, stretched->data, stretched->bytes, TPM2_AUTH_LABEL, auth->data);
+	if (r < 0)
+		return r;
+	*ret_stretched = stretched;
+	*ret_auth = auth;
+	stretched = auth = NULL;
+	return 0;
+}
+
+static int derive_token(const struct xtsfs_slot *slot, const struct xtsfs_unlock *with, uint8_t *ret_key)
+{
+	xtsfs_auto_secret *both = NULL;
+	size_t stretched_bytes = with->stretched ? with->stretched->bytes : 0;
+	int r = xtsfs_secret_new(stretched_bytes + with->token->bytes, &both);
+
+	if (r < 0)
+		return r;
+	if (with->stretched)
+		memcpy(both->data, with->stretched->data, stretched_bytes);
+	memcpy(both->data + stretched_bytes, with->token->data, with->token->bytes);
+	return expand(slot, both->data, both->bytes, TPM2_LABEL, ret_key);
+}
+
 static int derive_slot_key(const struct xtsfs_slot *slot, const struct xtsfs_unlock *with,
 			   struct xtsfs_secret **ret_slot_key)
 {
@@ -128,6 +173,9 @@ static int derive_slot_key(const struct xtsfs_slot *slot, const struct xtsfs_unl
 		break;
 	case XTSFS_SLOT_BOTH:
 		r = derive_both(slot, with, slot_key->data);
+		break;
+	case XTSFS_SLOT_TPM2:
+		r = derive_token(slot, with, slot_key->data);
 		break;
 	case XTSFS_SLOT_RECOVERY:
 		r = derive_recovery(slot, with, slot_key->data);
@@ -186,10 +234,11 @@ int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_
 	if (volume_key->bytes != XTSFS_VOLUME_KEY_BYTES)
 		return -EINVAL;
 	sealed.kind = kind_of(with);
-	sealed.argon2 = with->passphrase != NULL;
-	if (sealed.kind == XTSFS_SLOT_UNKNOWN || (with->passphrase && (with->passphrase->bytes == 0 || !params)) ||
-	    (with->keyfile && !keyfile_has_length(with->keyfile)) ||
-	    (with->recovery && (with->recovery->bytes != XTSFS_RECOVERY_BYTES || with->passphrase || with->keyfile)))
+	sealed.argon2 = with->passphrase || with->stretched;
+	if (sealed.kind == XTSFS_SLOT_UNKNOWN || (with->passphrase && with->passphrase->bytes == 0) ||
+	    (sealed.argon2 && !params) || (with->keyfile && !keyfile_has_length(with->keyfile)) ||
+	    (with->recovery && (with->recovery->bytes != XTSFS_RECOVERY_BYTES || with->passphrase || with->keyfile)) ||
+	    (with->token && (!with->tpm2 || with->passphrase || with->keyfile)))
 		return -EINVAL;
 	r = sealed.argon2 ? xtsfs_argon2_check(params) : 0;
 	if (r < 0)
@@ -197,7 +246,13 @@ int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_
 	sealed.argon2_time = sealed.argon2 ? params->time : 0;
 	sealed.argon2_memory_kib = sealed.argon2 ? params->memory_kib : 0;
 	sealed.argon2_parallel = sealed.argon2 ? params->parallel : 0;
-	r = xtsfs_random(sealed.salt, sizeof(sealed.salt));
+	if (with->token)
+		sealed.tpm2 = *with->tpm2;
+
+	/* With a PIN the salt is already used up in what was stretched. */
+	r = with->salt ? 0 : xtsfs_random(sealed.salt, sizeof(sealed.salt));
+	if (with->salt)
+		memcpy(sealed.salt, with->salt, sizeof(sealed.salt));
 	if (r == 0)
 		r = xtsfs_random(sealed.nonce, sizeof(sealed.nonce));
 	if (r == 0)

@@ -21,6 +21,13 @@ bool xtsfs_keyslot_fits(const struct xtsfs_slot *slot, const struct xtsfs_unlock
 xtsfs_must_check int xtsfs_keyslot_open(const struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_UUID_BYTES],
 					const struct xtsfs_unlock *unlock, struct xtsfs_secret **ret_volume_key);
 /**
+ * For a slot of a device with a PIN: what goes into the slot key, and what the device wants to see. Uses salt and costs
+ * of
+ * @slot. Returns 0, or as xtsfs_keyslot_open().
+ */
+xtsfs_must_check int xtsfs_keyslot_stretch(const struct xtsfs_slot *slot, const struct xtsfs_secret *pin,
+					   struct xtsfs_secret **ret_stretched, struct xtsfs_secret **ret_auth);
+/**
  * Fill kind, KDF parameters (@params, for a passphrase), fresh salt and nonce, and the wrapped key of @slot; it is
  * untouched on failure. @with: its slot number does not matter. Returns 0, -EINVAL (empty passphrase, keyfile of a
  * wrong length, or neither given), else as xtsfs_keyslot_open().

@@ -8,6 +8,10 @@
  * A key of the kernel's keyring is bytes that do not say what they are: they are tried as a keyfile, which costs
  * nothing, and then as a passphrase.
  *
+ * A TPM is asked first. If it does not give the key out, what else is given or can be asked for is tried: a machine
+ * whose firmware was changed should come up by its passphrase. What is given as a passphrase is the PIN, for slots with
+ * one.
+ *
  * A keyfile and a passphrase that are both given are two factors of one slot, and no other slot is tried. A keyfile
  * alone is tried first as what it is; if that fails and some slot takes a passphrase with it, that is asked for.
  */
@@ -15,6 +19,7 @@
 
 #include "core/keyslot.h"
 #include "format/recovery.h"
+#include "token/tpm2.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -167,6 +172,111 @@ static int try_key(struct attempt *attempt, const struct xtsfs_secret *key)
 	return try(attempt, "key");
 }
 
+static int fail_device(struct attempt *attempt, int r)
+{
+	attempt->report->of_source = true;
+	return r;
+}
+
+static int try_tpm_slot(struct attempt *attempt, const struct xtsfs_slot *slot, const struct xtsfs_secret *pin)
+{
+	struct xtsfs_unlock_report *report = attempt->report;
+	xtsfs_auto_secret *stretched = NULL;
+	xtsfs_auto_secret *auth = NULL;
+	xtsfs_auto_secret *token = NULL;
+	int r = slot->argon2 ? xtsfs_keyslot_stretch(slot, pin, &stretched, &auth) : 0;
+
+	if (r < 0) {
+		report->of_source = false;
+		return r;
+	}
+	r = xtsfs_tpm2_unseal(attempt->way->source->tpm, auth, &slot->tpm2, &token, report->text, sizeof(report->text));
+	if (r < 0)
+		return fail_device(attempt, r);
+	attempt->with = (struct xtsfs_unlock){.token = token, .stretched = stretched, .slot = (int)slot->id};
+	report->text[0] = '\0';
+	report->of_source = false;
+	r = try(attempt, "TPM's key");
+	attempt->with = (struct xtsfs_unlock){.slot = attempt->way->slot};
+	return r;
+}
+
+/* With the PIN that is given, or the one that is asked for. */
+static int try_tpm_pin(struct attempt *attempt, const struct xtsfs_slot *slot, const struct xtsfs_secret *given)
+{
+	const struct xtsfs_source none = XTSFS_SOURCE_NONE;
+	struct xtsfs_unlock_way way = *attempt->way;
+	const struct xtsfs_unlock_way *before = attempt->way;
+	char prompt[256];
+	int r = -XTSFS_EPASS;
+
+	if (given || !slot->argon2)
+		return try_tpm_slot(attempt, slot, given);
+	snprintf(prompt, sizeof(prompt), "PIN of keyslot %u for the TPM", slot->id);
+	way.prompt = prompt;
+	for (unsigned i = 0; r == -XTSFS_EPASS && i < TRIES; i++) {
+		xtsfs_auto_secret *pin = NULL;
+
+		if (i > 0 && way.tell)
+			way.tell(way.context, r, attempt->report);
+		attempt->way = &way;
+		r = read_source(attempt, &none, &pin);
+		attempt->way = before;
+		if (r == 0)
+			r = try_tpm_slot(attempt, slot, pin);
+	}
+	return r;
+}
+
+/* First the slots without a PIN: nobody should be asked for what is not needed. The last error, if none opens; but that
+ * a PIN cannot be asked for says less than one of the TPM. */
+static int try_tpm(struct attempt *attempt, const struct xtsfs_secret *pin)
+{
+	const struct xtsfs_config *config = attempt->conf->config;
+	int result = -XTSFS_EPASS;
+	bool tried = false;
+
+	hint(attempt, "there is no keyslot for a TPM");
+	attempt->report->of_source = true;
+	for (unsigned i = 0; i < 2 * config->slot_count; i++) {
+		const struct xtsfs_slot *slot = &config->slots[i % config->slot_count];
+		const struct xtsfs_unlock_report before = *attempt->report;
+		int r;
+
+		if (slot->kind != XTSFS_SLOT_TPM2 || slot->argon2 != (i >= config->slot_count) ||
+		    (attempt->way->slot >= 0 && slot->id != (unsigned)attempt->way->slot))
+			continue;
+		r = try_tpm_pin(attempt, slot, pin);
+		if (r == 0 || r == -XTSFS_EAUTH)
+			return r;
+		if (r == -ENOKEY && tried)
+			*attempt->report = before;
+		else if (r == -ENOKEY)
+			hint(attempt, "keyslot %u takes a PIN for the TPM, and there is no terminal to ask for that",
+			     slot->id);
+		if (r != -ENOKEY || !tried)
+			result = r;
+		tried = true;
+	}
+	return result;
+}
+
+/* Nothing else is given: the terminal, if there is one. */
+static int try_after_tpm(struct attempt *attempt, int error)
+{
+	const struct xtsfs_unlock_report of_tpm = *attempt->report;
+	int r;
+
+	if (attempt->way->tell)
+		attempt->way->tell(attempt->way->context, error, attempt->report);
+	r = try_terminal(attempt);
+	if (r != -ENOKEY || !attempt->report->of_source)
+		return r;
+	*attempt->report = of_tpm;
+	attempt->report->told = attempt->way->tell != NULL;
+	return error;
+}
+
 static int try_sources(struct attempt *attempt)
 {
 	const struct xtsfs_source *source = attempt->way->source;
@@ -183,6 +293,17 @@ static int try_sources(struct attempt *attempt)
 		r = read_source(attempt, &passphrase_part, &passphrase);
 	if (r < 0)
 		return r;
+	if (source->tpm) {
+		r = try_tpm(attempt, passphrase);
+		if (r == 0 || r == -XTSFS_EAUTH)
+			return r;
+		if (!passphrase && !keyfile)
+			return try_after_tpm(attempt, r);
+		if (attempt->way->tell)
+			attempt->way->tell(attempt->way->context, r, attempt->report);
+		attempt->report->of_source = false;
+		attempt->report->text[0] = '\0';
+	}
 	attempt->with.keyfile = keyfile;
 	if (!passphrase)
 		return try_keyfile(attempt);
@@ -227,7 +348,7 @@ int xtsfs_unlock_volume(const struct xtsfs_conf *conf, const struct xtsfs_unlock
 	ret_report->no_slots = conf->config->slot_count == 0;
 	if (ret_report->no_slots || (way->slot >= 0 && !find_slot(conf, way->slot)))
 		return -ENOENT;
-	r = xtsfs_source_count(way->source) == 0 ? try_terminal(&attempt) : try_sources(&attempt);
+	r = xtsfs_source_count(way->source) == 0 && !way->source->tpm ? try_terminal(&attempt) : try_sources(&attempt);
 	if (r == -XTSFS_EPASS)
 		explain(&attempt);
 	return r;

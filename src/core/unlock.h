@@ -14,6 +14,7 @@
 
 struct xtsfs_unlock_report {
 	bool no_slots;	   /* with -ENOENT: there are none at all */
+	bool told;	   /* by tell() already: nothing is to be added */
 	bool of_source;	   /* no secret could be had; text is a sentence about that */
 	char with[64];	   /* "passphrase": what was tried, for "no keyslot opens with this ..." */
 	char text[640];	   /* of_source: the sentence; else, behind what the program says, a hint or "" */

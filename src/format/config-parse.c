@@ -181,6 +181,49 @@ static int parse_argon2(struct parse *parse, json_object *kdf, struct xtsfs_slot
 	return 0;
 }
 
+/* 1 to XTSFS_TPM2_BLOB_BYTES bytes. */
+static int get_blob(struct parse *parse, json_object *object, const char *name, uint8_t *ret_data, unsigned *ret_bytes)
+{
+	const char *text;
+	size_t bytes;
+	int r = get_text(parse, object, name, TEXT_MAX, &text);
+
+	if (r < 0)
+		return r;
+	bytes = xtsfs_base64_bytes(strlen(text));
+	if (bytes < 1 || bytes > XTSFS_TPM2_BLOB_BYTES || xtsfs_base64_decode(text, strlen(text), ret_data) < 0)
+		return refuse(parse, XTSFS_EDAMAGED, "'%s' is not 1 to %u bytes in base64url", name,
+			      XTSFS_TPM2_BLOB_BYTES);
+	*ret_bytes = (unsigned)bytes;
+	return 0;
+}
+
+static int parse_tpm2(struct parse *parse, json_object *object, struct xtsfs_slot_tpm2 *tpm2)
+{
+	json_object *device, *pcrs;
+	int r = get_member(parse, object, "tpm2", json_type_object, &device);
+
+	if (r == 0)
+		r = get_member(parse, device, "pcrs", json_type_array, &pcrs);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < json_object_array_length(pcrs); i++) {
+		json_object *pcr = json_object_array_get_idx(pcrs, i);
+		int64_t number = json_object_get_int64(pcr);
+
+		if (!json_object_is_type(pcr, json_type_int) || number < 0 || number >= XTSFS_TPM2_PCRS)
+			return refuse(parse, XTSFS_EDAMAGED, "'pcrs' has an item that is not 0 to %u",
+				      XTSFS_TPM2_PCRS - 1);
+		tpm2->pcr_mask |= 1U << number;
+	}
+	r = get_bytes(parse, device, "parent", tpm2->parent, sizeof(tpm2->parent));
+	if (r == 0)
+		r = get_blob(parse, device, "public", tpm2->public, &tpm2->public_bytes);
+	if (r == 0)
+		r = get_blob(parse, device, "private", tpm2->private, &tpm2->private_bytes);
+	return r;
+}
+
 /* What only slots have that we can open. */
 static int parse_slot_keys(struct parse *parse, json_object *object, json_object *kdf, struct xtsfs_slot *slot)
 {
@@ -190,6 +233,8 @@ static int parse_slot_keys(struct parse *parse, json_object *object, json_object
 	r = get_bytes(parse, kdf, "salt", slot->salt, sizeof(slot->salt));
 	if (r == 0 && slot->argon2)
 		r = parse_argon2(parse, kdf, slot);
+	if (r == 0 && slot->kind == XTSFS_SLOT_TPM2)
+		r = parse_tpm2(parse, object, &slot->tpm2);
 	if (r == 0)
 		r = get_member(parse, object, "wrap", json_type_object, &wrap);
 	if (r == 0)

@@ -25,7 +25,7 @@
 #include <string.h>
 
 #define PRINT_FLAGS   (JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
-#define BYTES_MAX     64 /* of a member that is base64url */
+#define BYTES_MAX     XTSFS_TPM2_BLOB_BYTES /* of a member that is base64url */
 #define BASE64_ROOM   (BYTES_MAX * 4 / 3 + 4)
 #define BEFORE_HMAC   ",\n  "
 #define END_OF_OBJECT "\n}"
@@ -90,6 +90,28 @@ static int set_kdf(json_object *object, const struct xtsfs_slot *slot)
 	return r;
 }
 
+static int set_tpm2(json_object *object, const struct xtsfs_slot_tpm2 *tpm2)
+{
+	json_object *device = ensure_object(object, "tpm2"), *pcrs = json_object_new_array();
+	int r = device && pcrs ? 0 : -ENOMEM;
+
+	for (unsigned i = 0; r == 0 && i < XTSFS_TPM2_PCRS; i++)
+		if (tpm2->pcr_mask & 1U << i && json_object_array_add(pcrs, json_object_new_int64(i)) < 0)
+			r = -ENOMEM;
+	if (r < 0) {
+		json_object_put(pcrs);
+		return r;
+	}
+	r = set(device, "pcrs", pcrs);
+	if (r == 0)
+		r = set_bytes(device, "parent", tpm2->parent, sizeof(tpm2->parent));
+	if (r == 0)
+		r = set_bytes(device, "public", tpm2->public, tpm2->public_bytes);
+	if (r == 0)
+		r = set_bytes(device, "private", tpm2->private, tpm2->private_bytes);
+	return r;
+}
+
 static int set_wrap(json_object *object, const struct xtsfs_slot *slot)
 {
 	json_object *wrap = ensure_object(object, "wrap");
@@ -118,6 +140,8 @@ static int set_slot(json_object *object, const struct xtsfs_slot *slot)
 		r = set_text(object, "created", slot->created);
 	if (r == 0)
 		r = set_kdf(object, slot);
+	if (r == 0 && slot->kind == XTSFS_SLOT_TPM2)
+		r = set_tpm2(object, &slot->tpm2);
 	if (r == 0)
 		r = set_wrap(object, slot);
 	return r;

@@ -40,10 +40,9 @@ static const struct {
 	const char *name;
 	bool argon2, hkdf;
 } kinds[XTSFS_SLOT_UNKNOWN] = {
-	[XTSFS_SLOT_PASSPHRASE] = {"passphrase", .argon2 = true},
-	[XTSFS_SLOT_KEYFILE] = {"keyfile", .hkdf = true},
-	[XTSFS_SLOT_BOTH] = {"passphrase+keyfile", .argon2 = true},
-	[XTSFS_SLOT_RECOVERY] = {"recovery", .hkdf = true},
+	[XTSFS_SLOT_PASSPHRASE] = {"passphrase", .argon2 = true},   [XTSFS_SLOT_KEYFILE] = {"keyfile", .hkdf = true},
+	[XTSFS_SLOT_BOTH] = {"passphrase+keyfile", .argon2 = true}, [XTSFS_SLOT_RECOVERY] = {"recovery", .hkdf = true},
+	[XTSFS_SLOT_TPM2] = {"tpm2", .argon2 = true, .hkdf = true},
 };
 
 const char *xtsfs_slot_kind_name(enum xtsfs_slot_kind kind)

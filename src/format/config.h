@@ -39,12 +39,25 @@ enum xtsfs_slot_kind {
 	XTSFS_SLOT_KEYFILE,
 	XTSFS_SLOT_BOTH, /* passphrase and keyfile together */
 	XTSFS_SLOT_RECOVERY,
+	XTSFS_SLOT_TPM2,
 	XTSFS_SLOT_UNKNOWN
 };
 /** As it is written in the file; "unknown" for XTSFS_SLOT_UNKNOWN. */
 const char *xtsfs_slot_kind_name(enum xtsfs_slot_kind kind);
 /** XTSFS_SLOT_UNKNOWN if the kind is not known or has not this KDF; @ret_argon2 as the KDF says. */
 enum xtsfs_slot_kind xtsfs_slot_kind_parse(const char *kind, const char *kdf_type, bool *ret_argon2);
+
+#define XTSFS_TPM2_NAME_BYTES 34U
+#define XTSFS_TPM2_BLOB_BYTES 512U
+#define XTSFS_TPM2_PCRS	      24U
+
+/* What a slot of kind tpm2 keeps (spec 4.2). */
+struct xtsfs_slot_tpm2 {
+	uint32_t pcr_mask; /* bit n: PCR n, 0 to 23 */
+	uint8_t parent[XTSFS_TPM2_NAME_BYTES];
+	uint8_t public[XTSFS_TPM2_BLOB_BYTES], private[XTSFS_TPM2_BLOB_BYTES];
+	unsigned public_bytes, private_bytes; /* 1 or more */
+};
 
 struct xtsfs_slot {
 	unsigned id; /* 0 to 15 */
@@ -57,6 +70,7 @@ struct xtsfs_slot {
 	uint8_t nonce[12];
 	uint8_t wrapped_key[XTSFS_VOLUME_KEY_BYTES];
 	uint8_t tag[16];
+	struct xtsfs_slot_tpm2 tpm2;
 	void *unknown; /* a slot of unknown kind or KDF, and unknown members: kept as json-c object, owned by the config
 			*/
 };

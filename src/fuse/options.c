@@ -89,6 +89,8 @@ static int set_value(struct xtsfs_options *options, const char *name, const char
 		return set_const_string(&options->passphrase.passcmd, value);
 	if (strcmp(name, "keyring") == 0)
 		return set_const_string(&options->passphrase.keyring, value);
+	if (strcmp(name, "tpm") == 0)
+		return set_const_string(&options->passphrase.tpm, value);
 	if (strcmp(name, "keyfile") == 0)
 		return set_const_string(&options->passphrase.keyfile, value);
 	if (strcmp(name, "pidfile") == 0)
@@ -392,6 +394,7 @@ void xtsfs_options_done(struct xtsfs_options *options)
 	free((char *)(uintptr_t)options->passphrase.passfile);
 	free((char *)(uintptr_t)options->passphrase.passcmd);
 	free((char *)(uintptr_t)options->passphrase.keyring);
+	free((char *)(uintptr_t)options->passphrase.tpm);
 	free((char *)(uintptr_t)options->passphrase.keyfile);
 	free(options->source);
 	free(options->mountpoint);

@@ -21,6 +21,7 @@
 	X("passfd", "N", "read the passphrase from the open descriptor N")                                           \
 	X("passcmd", "COMMAND", "the passphrase is what COMMAND (run by /bin/sh) writes")                            \
 	X("keyring", "DESC", "use the key DESC of the kernel's keyrings, which xtsfsctl key add puts there")         \
+	X("tpm", "TCTI", "have a TPM 2.0 give the key out: auto, or how tpm2-tss reaches it")                        \
 	X("keyfile", "FILE", "use the bytes of FILE; together with a passphrase for a keyslot of both")              \
 	X("slot", "N", "try keyslot N only")                                                                         \
 	X("engine", "auto|kernel|user", "who encrypts: the kernel crypto API or this process (default: auto)")       \

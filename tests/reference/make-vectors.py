@@ -26,6 +26,8 @@ UUID = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff").bytes
 DIR_ID, PARENT_ID = bytes(range(0xa0, 0xb0)), bytes(range(0xb0, 0xc0))
 FILE_ID, R = bytes(range(0x40, 0x50)), bytes(range(0xc0, 0xd0))
 RECOVERY = b"40GJ41-8S44MR-K2EA13-958NJF-RB9E5H-WR32CG-HK6GT3-KCDSR7"
+TOKEN = bytes(range(0x10, 0x30))
+DEVICE = {"pcrs": [0, 7], "parent": b64e(bytes(range(34))), "public": b64e(bytes(range(80))), "private": b64e(bytes(range(200)))}
 KDF_SALT, NONCE = bytes(range(0x60, 0x80)), bytes(range(0x80, 0x8c))
 INTEGRITY = ("aes-gmac", "hmac-sha256", "none")
 
@@ -227,7 +229,13 @@ def more_slots():
         4, "passphrase+keyfile", "both", "2024-01-02T03:04:05Z", argon2, (word, kf), VOLUME_KEY, UUID, NONCE)),
             ({"passphrase_hex": RECOVERY.hex()}, RECOVERY, make_slot(
                 5, "recovery", "paper", "2024-01-02T03:04:05Z", {"type": "hkdf-sha512", "salt": b64e(KDF_SALT)}, RECOVERY,
-                VOLUME_KEY, UUID, NONCE))]
+                VOLUME_KEY, UUID, NONCE)),
+            ({"token_hex": TOKEN.hex()}, TOKEN, make_slot(
+                6, "tpm2", "board", "2024-01-02T03:04:05Z", {"type": "hkdf-sha512", "salt": b64e(KDF_SALT)}, TOKEN,
+                VOLUME_KEY, UUID, NONCE, tpm2=DEVICE)),
+            ({"token_hex": TOKEN.hex(), "pin_hex": b"1234".hex()}, (TOKEN, b"1234"), make_slot(
+                7, "tpm2", "board and PIN", "2024-01-02T03:04:05Z", argon2, (TOKEN, b"1234"),
+                VOLUME_KEY, UUID, NONCE, tpm2=DEVICE))]
 
 
 def build():

@@ -20,7 +20,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 # Kind: the KDFs it may have.
 KINDS = {"passphrase": ("argon2id",), "keyfile": ("hkdf-sha512",), "passphrase+keyfile": ("argon2id",),
-         "recovery": ("hkdf-sha512",)}
+         "recovery": ("hkdf-sha512",), "tpm2": ("argon2id", "hkdf-sha512")}
 RECOVERY_CHARS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -69,6 +69,9 @@ def slot_key(kind, kdf, secret):
         return stretched(secret)
     if kind == "keyfile":
         return hkdf_sha512(secret, salt, b"xtsfs v1 keyfile", 32)
+    if kind == "tpm2":  # what the TPM gave, or with a PIN that and the PIN
+        token, pin = secret if kdf["type"] == "argon2id" else (secret, None)
+        return hkdf_sha512((b"" if pin is None else stretched(pin)) + token, salt, b"xtsfs v1 tpm2", 32)
     if kind == "recovery":
         return hkdf_sha512(recovery_bytes(secret), salt, b"xtsfs v1 recovery", 32)
     passphrase, keyfile = secret
@@ -132,6 +135,14 @@ class Slot:
             need(is_int(kdf.get("time"), 1, 1024), what + ": time")
             need(is_int(kdf.get("memory_kib"), 8 * kdf["parallel"], 4194304), what + ": memory_kib")
             need(kdf["time"] * kdf["memory_kib"] <= 1 << 28, what + ": time x memory_kib")
+        if self.kind == "tpm2":
+            device = o.get("tpm2")
+            need(isinstance(device, dict) and isinstance(device.get("pcrs"), list), what + ": tpm2")
+            need(all(is_int(x, 0, 23) for x in device["pcrs"]), what + ": pcrs")
+            get_b64(device, "parent", 34, what)
+            for k in ("public", "private"):
+                need(isinstance(device.get(k), str) and 1 <= len(device[k]) * 3 // 4 <= 512, what + ": " + k)
+                get_b64(device, k, len(device[k]) * 3 // 4, what)
         wrap = o.get("wrap")
         need(isinstance(wrap, dict), what + ": wrap")
         self.nonce = get_b64(wrap, "nonce", 12, what)
@@ -210,11 +221,11 @@ class Conf:
         raise WrongKey("no slot opens with this %s" % kind.replace("+", " and "))
 
 
-def make_slot(slot_id, kind, name, created, kdf, secret, volume_key, uuid, nonce):
+def make_slot(slot_id, kind, name, created, kdf, secret, volume_key, uuid, nonce, **more):
     """kdf: the member as it is stored."""
     key = slot_key(kind, kdf, secret)
     out = AESGCM(key).encrypt(nonce, volume_key, b"xtsfs v1 slot" + uuid)
-    return {"id": slot_id, "name": name, "kind": kind, "created": created, "kdf": kdf,
+    return {"id": slot_id, "name": name, "kind": kind, "created": created, "kdf": kdf, **more,
             "wrap": {"nonce": b64e(nonce), "key": b64e(out[:32]), "tag": b64e(out[32:])}}
 
 
