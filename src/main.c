@@ -27,21 +27,18 @@ static int fail_unlock(const struct xtsfs_options *options, int r, const struct 
 {
 	bool of_memory = r == -EPERM || r == -EAGAIN || r == -ENOMEM; /* what mlock() says of a limit */
 
-	if (report->of_source && report->told)
-		return r == -XTSFS_EPASS ? XTSFS_EXIT_PASS : XTSFS_EXIT_SOURCE;
 	if (report->of_source) {
-		xtsfs_error("%s%s", report->text,
-			    of_memory ? "; raise the limit (ulimit -l) or use -o allow_swap" : "");
+		if (!report->told)
+			xtsfs_error("%s%s", report->text,
+				    of_memory ? "; raise the limit (ulimit -l) or use -o allow_swap" : "");
 		return of_memory ? XTSFS_EXIT_MEMORY : r == -XTSFS_EPASS ? XTSFS_EXIT_PASS : XTSFS_EXIT_SOURCE;
 	}
-	if (report->no_slots) {
-		xtsfs_error("'%s' has no keyslots: nobody can open it, unless xtsfsctl header restore puts a backup in "
-			    "place",
-			    options->source);
-		return XTSFS_EXIT_SLOT;
-	}
 	if (r == -ENOENT) {
-		xtsfs_error("'%s' has no keyslot %d", options->source, options->slot);
+		if (report->no_slots)
+			xtsfs_error("'%s' has no keyslots; xtsfsctl header restore can put a backup in place",
+				    options->source);
+		else
+			xtsfs_error("'%s' has no keyslot %d", options->source, options->slot);
 		return XTSFS_EXIT_SLOT;
 	}
 	if (r == -XTSFS_EPASS)
