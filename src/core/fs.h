@@ -94,6 +94,9 @@ xtsfs_must_check int xtsfs_setattr(struct xtsfs_volume *volume, struct xtsfs_nod
 				   const struct xtsfs_setattr *set, struct stat *ret_stat);
 xtsfs_must_check int xtsfs_statfs(struct xtsfs_volume *volume, struct statvfs *ret_statvfs);
 
+/** Where the object is in the backing directory: can be read of anything that has a name, is never listed, and is not
+ * to be set or removed (-EOPNOTSUPP, as any name outside of the namespaces). */
+#define XTSFS_XATTR_PATH "xtsfs.path"
 /** Namespaces: user, trusted, security, and the POSIX ACLs of system. @room 0 asks for the size. */
 xtsfs_must_check ssize_t xtsfs_getxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const char *name,
 					void *ret_value, size_t room);

@@ -9,6 +9,7 @@
 
 #include "base/base64.h"
 #include "core/fs.h"
+#include "core/path.h"
 #include "crypto/kdf.h"
 
 #include <malloc.h>
@@ -156,13 +157,37 @@ static ssize_t get_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *nod
 	return bytes;
 }
 
+/* A name that no file has: outside of the namespaces, so nobody can set it, and in no listing, so nothing copies it. */
+static ssize_t get_path(struct xtsfs_volume *volume, struct xtsfs_node *node, char *ret_value, size_t room)
+{
+	xtsfs_auto_free char *path = NULL;
+	int r = xtsfs_path_of_node(volume, node, &path);
+	size_t bytes;
+
+	if (r < 0) {
+		path = NULL;
+		return r;
+	}
+	bytes = strlen(path);
+	if (bytes > VALUE_MAX_BYTES)
+		return -E2BIG;
+	if (room > 0 && bytes > room)
+		return -ERANGE;
+	if (room > 0)
+		memcpy(ret_value, path, bytes);
+	return (ssize_t)bytes;
+}
+
 ssize_t xtsfs_getxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const char *name, void *ret_value,
 		       size_t room)
 {
 	struct xtsfs_store *store = volume->store;
 	struct xtsfs_at at;
-	ssize_t n = xtsfs_at_get(volume, node, &at);
+	ssize_t n;
 
+	if (strcmp(name, XTSFS_XATTR_PATH) == 0)
+		return get_path(volume, node, ret_value, room);
+	n = xtsfs_at_get(volume, node, &at);
 	if (n < 0)
 		return n;
 	if (is_acl(name))
