@@ -4,6 +4,23 @@
  */
 #include "cli-fs.h"
 
+#include "base/cleanup.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+/* A walk has a directory open for each level, and trees are deeper than the usual limit of descriptors. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, bool salvage, struct cli_fs *ret_fs)
 {
 	struct xtsfs_volume_params params = {.read_only = true, .peek = peek, .salvage = salvage, .log_names = true};
@@ -11,6 +28,7 @@ int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, boo
 	int exit_code, r;
 
 	*ret_fs = CLI_FS_NONE;
+	raise_descriptor_limit();
 	exit_code = cli_volume_open(dir, CLI_READ, &ret_fs->volume);
 	if (exit_code == 0)
 		exit_code = cli_volume_unlock(&ret_fs->volume, unlock);
@@ -32,4 +50,19 @@ void cli_fs_done(struct cli_fs *fs)
 	(void)xtsfs_volume_close(fs->fs); /* read-only: nothing to lose */
 	fs->fs = NULL;
 	cli_volume_done(&fs->volume);
+}
+
+int cli_fail_inside(int error, const char *format, ...)
+{
+	xtsfs_auto_free char *text = NULL;
+	va_list args;
+	int n, exit_code;
+
+	va_start(args, format);
+	n = vasprintf(&text, format, args);
+	va_end(args);
+	if (n < 0)
+		text = NULL;
+	exit_code = cli_fail(error, "%s", text ? text : "cannot read");
+	return exit_code == XTSFS_EXIT_NOT_VOLUME || exit_code == XTSFS_EXIT_MEMORY ? exit_code : XTSFS_EXIT_IO;
 }

@@ -22,4 +22,32 @@ xtsfs_must_check int cli_fs_open(const char *dir, const struct cli_unlock *unloc
 				 struct cli_fs *ret_fs);
 void cli_fs_done(struct cli_fs *fs);
 
+/**
+ * Say that something inside of the volume could not be had. The exit code: XTSFS_EXIT_NOT_VOLUME if there is no such
+ * path, else XTSFS_EXIT_IO. From any thread.
+ */
+__attribute__((format(printf, 2, 3))) int cli_fail_inside(int error, const char *format, ...);
+
+/* What a walk meets. */
+struct cli_tree_entry {
+	const char *path; /* plain, without a leading slash; "" for the root */
+	const char *name; /* its last component; "" for the root */
+	struct xtsfs_node *node;
+	const struct stat *st;
+	unsigned depth; /* 0 for the path the walk began with */
+};
+enum cli_tree_step { CLI_TREE_GO_ON, CLI_TREE_NOT_BELOW, CLI_TREE_STOP };
+
+/* A walk: a directory before what is in it. What cannot be had is said, and the walk goes on. */
+struct cli_tree {
+	struct xtsfs_volume *fs;
+	enum cli_tree_step (*visit)(void *data, const struct cli_tree_entry *entry);
+	void *data;
+	bool silent;   /* do not say what cannot be had */
+	int exit_code; /* of the first thing that could not be had */
+	bool stopped;
+};
+/** The entry at @path and all below it, as far as visit() goes. The exit code stands in @tree. */
+void cli_tree_walk(struct cli_tree *tree, const char *path);
+
 #endif

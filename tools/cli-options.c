@@ -58,6 +58,8 @@ static void print_help(const struct cli_verb *verb, const struct cli_option *opt
 	for (; options->name; options++)
 		print_option(options->letter, options->name, options->argument, options->help);
 	print_option('h', "help", NULL, "show this");
+	if (verb->notes)
+		printf("\n%s", verb->notes);
 }
 
 static int store_value(const struct cli_verb *verb, const struct cli_option *option, const char *text)

@@ -26,6 +26,7 @@ struct cli_verb {
 	const char *usage;						/* "[OPTION]... DIR" */
 	int usage_exit;		      /* for a wrong command line; 0: XTSFS_EXIT_USAGE */
 	const struct cli_verb *verbs; /* its own verbs, for cli_dispatch(), or NULL */
+	const char *notes;	      /* for --help, behind the options, or NULL */
 };
 
 enum cli_type {

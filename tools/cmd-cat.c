@@ -29,31 +29,54 @@ static int put(const char *data, size_t bytes)
 	return 0;
 }
 
-static int cat(struct xtsfs_volume *fs, const char *path, char *chunk)
+struct piece {
+	uint64_t offset, bytes;
+};
+
+/* *@ret_stop: nobody takes any more of it. */
+static int cat(struct xtsfs_volume *fs, const char *path, const struct piece *piece, char *chunk, bool *ret_stop)
 {
+	uint64_t offset = piece->offset, left = piece->bytes;
 	struct xtsfs_node *node;
-	uint64_t offset = 0;
 	struct stat st;
 	ssize_t n = 0;
 	int r = xtsfs_path_lookup(fs, path, &node, &st);
 
 	if (r < 0)
-		return cli_fail(r, "cannot read '%s'", path);
-	while (r == 0 && (n = xtsfs_read(fs, node, chunk, CHUNK_BYTES, offset)) > 0) {
+		return cli_fail_inside(r, "cannot read '%s'", path);
+	while (r == 0 && left > 0) {
+		n = xtsfs_read(fs, node, chunk, left < CHUNK_BYTES ? left : CHUNK_BYTES, offset);
+		if (n <= 0)
+			break;
 		r = put(chunk, (size_t)n);
 		offset += (uint64_t)n;
+		left -= (uint64_t)n;
 	}
 	xtsfs_forget(fs, node, 1);
+	*ret_stop = r < 0;
 	if (r < 0)
 		return cli_fail(r, "cannot write to standard output");
-	return n < 0 ? cli_fail((int)n, "cannot read '%s' from byte %llu", path, (unsigned long long)offset) : 0;
+	return n < 0 ? cli_fail_inside((int)n, "cannot read '%s' from byte %llu", path, (unsigned long long)offset) : 0;
 }
 
 int cmd_cat(const struct cli_verb *verb, int argc, char **argv)
 {
 	struct cli_unlock unlock = CLI_UNLOCK_NONE;
-	bool salvage = false;
+	struct piece piece = {.bytes = UINT64_MAX};
+	bool salvage = false, stop = false;
 	const struct cli_option options[] = {
+		{.name = "offset",
+		 .argument = "BYTES",
+		 .type = CLI_SIZE,
+		 .value = &piece.offset,
+		 .max = INT64_MAX,
+		 .help = "begin at this byte of each file"},
+		{.name = "bytes",
+		 .argument = "BYTES",
+		 .type = CLI_SIZE,
+		 .value = &piece.bytes,
+		 .max = INT64_MAX,
+		 .help = "no more than so many of each file"},
 		{.name = "salvage",
 		 .type = CLI_FLAG,
 		 .value = &salvage,
@@ -75,8 +98,11 @@ int cmd_cat(const struct cli_verb *verb, int argc, char **argv)
 	if (!chunk)
 		return cli_fail(-ENOMEM, "cannot start");
 	exit_code = cli_fs_open(arguments[0], &unlock, false, salvage, &fs);
-	for (char **path = arguments + 1; exit_code == 0 && *path; path++)
-		exit_code = cat(fs.fs, *path, chunk);
+	for (char **path = arguments + 1; fs.fs && !stop && *path; path++) {
+		int one = cat(fs.fs, *path, &piece, chunk, &stop);
+
+		exit_code = exit_code ? exit_code : one;
+	}
 	cli_fs_done(&fs);
 	explicit_bzero(chunk, CHUNK_BYTES);
 	free(chunk);

@@ -5,7 +5,6 @@
 #include "cli-fs.h"
 #include "commands.h"
 
-#include "core/path.h"
 #include "format/ondisk.h"
 
 #include <stdio.h>
@@ -16,7 +15,6 @@
 struct listing {
 	struct xtsfs_volume *fs;
 	bool details, recursive, zero;
-	int exit_code; /* of the first thing that could not be listed */
 };
 
 static char type_letter(mode_t mode)
@@ -40,20 +38,20 @@ static char type_letter(mode_t mode)
 }
 
 /* The name as the user asked for it: escaped on lines, as it is between NULs. */
-static void print_entry(struct listing *list, const char *path, struct xtsfs_node *node, const struct stat *st)
+static void print_entry(struct listing *listing, const char *path, struct xtsfs_node *node, const struct stat *st)
 {
 	char target[XTSFS_SYMLINK_MAX + 1] = "", when[32] = "?";
 	struct tm tm;
 
-	if (list->zero) {
+	if (listing->zero) {
 		printf("%s%c", path, '\0');
 		return;
 	}
-	if (!list->details) {
+	if (!listing->details) {
 		cli_say("%s", path);
 		return;
 	}
-	if (S_ISLNK(st->st_mode) && xtsfs_readlink(list->fs, node, target) < 0)
+	if (S_ISLNK(st->st_mode) && xtsfs_readlink(listing->fs, node, target) < 0)
 		strcpy(target, "?");
 	if (gmtime_r(&st->st_mtime, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
@@ -62,80 +60,36 @@ static void print_entry(struct listing *list, const char *path, struct xtsfs_nod
 		(unsigned long long)st->st_size, when, path, target[0] ? " -> " : "", target);
 }
 
-static void list_directory(struct listing *list, const char *path, struct xtsfs_node *node)
+/* A directory that is asked for is listed, and not told itself. */
+static enum cli_tree_step list(void *data, const struct cli_tree_entry *entry)
 {
-	struct xtsfs_dirent entry;
-	struct xtsfs_dir *dir;
-	int r = xtsfs_opendir(list->fs, node, &dir);
+	struct listing *listing = data;
 
-	if (r < 0) {
-		list->exit_code = cli_fail(r, "cannot list '%s'", path[0] ? path : "/");
-		return;
-	}
-	while ((r = xtsfs_readdir(dir, &entry)) > 0) {
-		struct xtsfs_node *child;
-		struct stat st;
-		char *full;
-
-		if (strcmp(entry.name, ".") == 0 || strcmp(entry.name, "..") == 0)
-			continue;
-		if (asprintf(&full, "%s%s%s", path, path[0] ? "/" : "", entry.name) < 0) {
-			r = -ENOMEM;
-			break;
-		}
-		r = xtsfs_dir_lookup(dir, &child, &st);
-		if (r < 0) {
-			list->exit_code = cli_fail(r, "cannot look at '%s'", full);
-		} else {
-			print_entry(list, full, child, &st);
-			if (list->recursive && S_ISDIR(st.st_mode))
-				list_directory(list, full, child);
-			xtsfs_forget(list->fs, child, 1);
-		}
-		free(full);
-	}
-	xtsfs_closedir(dir);
-	if (r < 0)
-		list->exit_code = cli_fail(r, "cannot list '%s'", path[0] ? path : "/");
-}
-
-static void list_path(struct listing *list, const char *path)
-{
-	struct xtsfs_node *node;
-	struct stat st;
-	int r = xtsfs_path_lookup(list->fs, path, &node, &st);
-
-	if (r < 0) {
-		list->exit_code = cli_fail(r, "cannot list '%s'", path);
-		return;
-	}
-	path += strspn(path, "/");
-	if (S_ISDIR(st.st_mode))
-		list_directory(list, path, node);
-	else
-		print_entry(list, path, node, &st);
-	xtsfs_forget(list->fs, node, 1);
+	if (entry->depth == 0 && S_ISDIR(entry->st->st_mode))
+		return CLI_TREE_GO_ON;
+	print_entry(listing, entry->path, entry->node, entry->st);
+	return listing->recursive ? CLI_TREE_GO_ON : CLI_TREE_NOT_BELOW;
 }
 
 int cmd_ls(const struct cli_verb *verb, int argc, char **argv)
 {
 	struct cli_unlock unlock = CLI_UNLOCK_NONE;
-	struct listing list = {0};
+	struct listing listing = {0};
 	const struct cli_option options[] = {
 		{.name = "long",
 		 .letter = 'l',
 		 .type = CLI_FLAG,
-		 .value = &list.details,
+		 .value = &listing.details,
 		 .help = "type and mode, links, owner, group, bytes, time (UTC)"},
 		{.name = "recursive",
 		 .letter = 'R',
 		 .type = CLI_FLAG,
-		 .value = &list.recursive,
+		 .value = &listing.recursive,
 		 .help = "and what is below"},
 		{.name = "null",
 		 .letter = '0',
 		 .type = CLI_FLAG,
-		 .value = &list.zero,
+		 .value = &listing.zero,
 		 .help = "paths end with a NUL byte"},
 		CLI_SOURCE_OPTIONS(unlock),
 		CLI_SLOT_OPTION(unlock),
@@ -152,12 +106,14 @@ int cmd_ls(const struct cli_verb *verb, int argc, char **argv)
 		return exit_code;
 	exit_code = cli_fs_open(arguments[0], &unlock, false, false, &fs);
 	if (exit_code == 0) {
-		list.fs = fs.fs;
+		struct cli_tree tree = {.fs = fs.fs, .visit = list, .data = &listing};
+
+		listing.fs = fs.fs;
 		if (!arguments[1])
-			list_path(&list, "");
+			cli_tree_walk(&tree, "");
 		for (char **path = arguments + 1; *path; path++)
-			list_path(&list, *path);
-		exit_code = list.exit_code;
+			cli_tree_walk(&tree, *path);
+		exit_code = tree.exit_code;
 	}
 	cli_fs_done(&fs);
 	return exit_code;

@@ -12,6 +12,7 @@
 int cmd_bench(const struct cli_verb *verb, int argc, char **argv);
 int cmd_cat(const struct cli_verb *verb, int argc, char **argv);
 int cmd_extract(const struct cli_verb *verb, int argc, char **argv);
+int cmd_find(const struct cli_verb *verb, int argc, char **argv);
 int cmd_fsck(const struct cli_verb *verb, int argc, char **argv);
 int cmd_info(const struct cli_verb *verb, int argc, char **argv);
 int cmd_init(const struct cli_verb *verb, int argc, char **argv);
@@ -21,6 +22,7 @@ int cmd_passwd(const struct cli_verb *verb, int argc, char **argv);
 int cmd_path(const struct cli_verb *verb, int argc, char **argv);
 int cmd_status(const struct cli_verb *verb, int argc, char **argv);
 int cmd_unlock(const struct cli_verb *verb, int argc, char **argv);
+int cmd_stat(const struct cli_verb *verb, int argc, char **argv);
 int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 
 extern const struct cli_verb cli_header_verbs[];

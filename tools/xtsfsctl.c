@@ -12,6 +12,18 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char find_notes[] =
+	"Expression, behind the paths: tests as for find(1), with !, -not, -a, -o and parentheses.\n"
+	"  name or path fits           -name, -iname, -path PATTERN\n"
+	"  is f, d, l, p, s, b or c    -type LETTER\n"
+	"  size, in 512 bytes          -size [+|-]N[c|w|k|M|G|T]\n"
+	"  changed N days ago          -mtime [+|-]N, and in minutes -mmin [+|-]N\n"
+	"  changed later than a path   -newer PATH\n"
+	"  owner, group, names         -uid, -gid, -links [+|-]N\n"
+	"  nothing in it; always       -empty, -true\n"
+	"  how deep                    -mindepth, -maxdepth N, -prune\n"
+	"  what to do                  -print, -print0\n";
+
 static const struct cli_verb verbs[] = {
 	{"init", cmd_init, "Make a new volume in DIR", "[OPTION]... DIR"},
 	{"info", cmd_info, "Show what can be known of a volume without a passphrase", "[OPTION]... DIR"},
@@ -20,6 +32,9 @@ static const struct cli_verb verbs[] = {
 	{"key", cli_dispatch, "Keep a passphrase or keyfile in the kernel", "VERB ...", .verbs = cli_key_verbs},
 	{"header", cli_dispatch, "Back up and restore what opens a volume", "VERB ...", .verbs = cli_header_verbs},
 	{"ls", cmd_ls, "List entries without a mount", "[OPTION]... DIR [PATH]..."},
+	{"stat", cmd_stat, "Tell all that is known of paths without a mount", "[OPTION]... DIR PATH..."},
+	{"find", cmd_find, "List what an expression holds for, as find(1), without a mount",
+	 "[OPTION]... DIR [PATH]... [expression]", .notes = find_notes},
 	{"cat", cmd_cat, "Write files to standard output without a mount", "[OPTION]... DIR PATH..."},
 	{"extract", cmd_extract, "Copy a tree out of a volume without a mount", "[OPTION]... DIR PATH TARGET"},
 	{"path", cmd_path, "Map plain paths to paths of the backing directory, and back", "[OPTION]... DIR [PATH]..."},

@@ -101,6 +101,7 @@ struct xtsfs_dir {
 	int64_t position;  /* of the next record */
 	int64_t last_position;
 	const struct dirent64 *record;
+	uint64_t lost;
 	char name[XTSFS_NAME_MAX + 1];
 	_Alignas(struct dirent64) char buffer[DIR_BUFFER_BYTES];
 };
@@ -198,10 +199,12 @@ static bool show(struct xtsfs_dir *dir, const struct dirent64 *record)
 		struct stat st;
 
 		/* It may just have been removed, and with it its .name file. */
-		if (volume->store->ops->stat(volume->store, dir->handle, record->d_name, &st) == 0)
+		if (volume->store->ops->stat(volume->store, dir->handle, record->d_name, &st) == 0) {
+			dir->lost++;
 			xtsfs_warning("inode %llu: the name of the entry '%s' does not decrypt, not showing it; "
 				      "xtsfsctl fsck shows what can be done",
 				      (unsigned long long)dir->node->ino, record->d_name);
+		}
 		return false;
 	}
 	return true;
@@ -242,6 +245,11 @@ int xtsfs_readdir(struct xtsfs_dir *dir, struct xtsfs_dirent *ret_entry)
 		dir->position = record->d_off;
 		return 1;
 	}
+}
+
+uint64_t xtsfs_dir_lost(const struct xtsfs_dir *dir)
+{
+	return dir->lost;
 }
 
 void xtsfs_unreaddir(struct xtsfs_dir *dir)

@@ -45,6 +45,8 @@ xtsfs_must_check int xtsfs_seekdir(struct xtsfs_dir *dir, int64_t position);
 /** 1 and an entry ("." and ".." too), 0 at the end. Entries that are not the mount's are passed over; what does not
  * decrypt is logged. */
 xtsfs_must_check int xtsfs_readdir(struct xtsfs_dir *dir, struct xtsfs_dirent *ret_entry);
+/** How many entries were passed over because their names do not decrypt. */
+uint64_t xtsfs_dir_lost(const struct xtsfs_dir *dir);
 /** Make the entry that was read last come again. */
 void xtsfs_unreaddir(struct xtsfs_dir *dir);
 /** Is the entry that was read last a regular file that is noted as told? */
