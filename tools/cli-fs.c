@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a directory and a passphrase to the core's view of the volume, read-only.
+ * From a directory and a passphrase to the core's view of the volume.
  */
 #include "cli-fs.h"
 
@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* A walk has a directory open for each level, and trees are deeper than the usual limit of descriptors. */
 static void raise_descriptor_limit(void)
@@ -21,9 +22,9 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, bool salvage, struct cli_fs *ret_fs)
+static int open_fs(const char *dir, const struct cli_unlock *unlock, struct xtsfs_volume_params *params,
+		   struct cli_fs *ret_fs)
 {
-	struct xtsfs_volume_params params = {.read_only = true, .peek = peek, .salvage = salvage, .log_names = true};
 	char problem[512], why[256];
 	int exit_code, r;
 
@@ -34,10 +35,10 @@ int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, boo
 		exit_code = cli_volume_unlock(&ret_fs->volume, unlock);
 	if (exit_code)
 		return exit_code;
-	r = xtsfs_engine_choose(XTSFS_ENGINE_AUTO, &params.engine, why, sizeof(why));
+	r = xtsfs_engine_choose(XTSFS_ENGINE_AUTO, &params->engine, why, sizeof(why));
 	if (r < 0)
 		return cli_fail_exit(XTSFS_EXIT_ENGINE, "no engine: %s", why);
-	r = xtsfs_volume_open(ret_fs->volume.store, ret_fs->volume.conf->config, ret_fs->volume.volume_key, &params,
+	r = xtsfs_volume_open(ret_fs->volume.store, ret_fs->volume.conf->config, ret_fs->volume.volume_key, params,
 			      &ret_fs->fs, problem, sizeof(problem));
 	if (r < 0)
 		return cli_fail_exit(xtsfs_exit_code(r), "cannot open '%s': %s", dir,
@@ -45,9 +46,34 @@ int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, boo
 	return 0;
 }
 
+int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, bool salvage, struct cli_fs *ret_fs)
+{
+	struct xtsfs_volume_params params = {.read_only = true, .peek = peek, .salvage = salvage, .log_names = true};
+
+	return open_fs(dir, unlock, &params, ret_fs);
+}
+
+int cli_fs_open_writable(const char *dir, const struct cli_unlock *unlock, struct cli_fs *ret_fs)
+{
+	char holder[160], host[65] = "";
+	struct xtsfs_volume_params params = {.log_names = true, .holder = holder};
+
+	(void)gethostname(host, sizeof(host) - 1);
+	snprintf(holder, sizeof(holder), "%s, process %d on %s", cli_program(), (int)getpid(), host);
+	return open_fs(dir, unlock, &params, ret_fs);
+}
+
+int cli_fs_close(struct cli_fs *fs)
+{
+	int r = fs->fs ? xtsfs_volume_close(fs->fs) : 0;
+
+	fs->fs = NULL;
+	return r < 0 ? cli_fail(r, "cannot make the changes of '%s' durable", fs->volume.dir) : 0;
+}
+
 void cli_fs_done(struct cli_fs *fs)
 {
-	(void)xtsfs_volume_close(fs->fs); /* read-only: nothing to lose */
+	(void)xtsfs_volume_close(fs->fs); /* read-only, or given up: nothing to say */
 	fs->fs = NULL;
 	cli_volume_done(&fs->volume);
 }

@@ -20,6 +20,10 @@ struct cli_fs {
 /** Unlock and open read-only. @peek: beside a mount too. An exit code; cli_fs_done() is due in any case. */
 xtsfs_must_check int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, bool salvage,
 				 struct cli_fs *ret_fs);
+/** The same for writing: the volume is this program's until cli_fs_close(). */
+xtsfs_must_check int cli_fs_open_writable(const char *dir, const struct cli_unlock *unlock, struct cli_fs *ret_fs);
+/** Close with everything durable; cli_fs_done() is still due. An exit code. */
+xtsfs_must_check int cli_fs_close(struct cli_fs *fs);
 void cli_fs_done(struct cli_fs *fs);
 
 /**

@@ -28,5 +28,8 @@ int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 extern const struct cli_verb cli_header_verbs[];
 extern const struct cli_verb cli_key_verbs[];
 extern const struct cli_verb cli_slot_verbs[];
+#if XTSFS_HAVE_ARCHIVE
+extern const struct cli_verb cli_tar_verbs[];
+#endif
 
 #endif

@@ -36,6 +36,10 @@ static const struct cli_verb verbs[] = {
 	 "[OPTION]... DIR [PATH]... [expression]", .notes = find_notes},
 	{"cat", cmd_cat, "Write files to standard output without a mount", "[OPTION]... DIR PATH..."},
 	{"extract", cmd_extract, "Copy a tree out of a volume without a mount", "[OPTION]... DIR PATH TARGET"},
+#if XTSFS_HAVE_ARCHIVE
+	{"tar", cli_dispatch, "Read and write plaintext tar streams without a mount", "VERB ...",
+	 .verbs = cli_tar_verbs},
+#endif
 	{"path", cmd_path, "Map plain paths to paths of the backing directory, and back", "[OPTION]... DIR [PATH]..."},
 	{"fsck", cmd_fsck, "Check a volume, and repair it", "[OPTION]... DIR", .usage_exit = XTSFS_FSCK_USAGE},
 	{"bench", cmd_bench, "Measure encryption and key derivation on this machine", "[OPTION]..."},
