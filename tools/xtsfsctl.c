@@ -13,15 +13,15 @@
 #include <string.h>
 
 static const char find_notes[] = "Expression, behind the paths: tests as for find(1), with not, and, or, parentheses.\n"
-				 "  name or path fits           -name, -iname, -path PATTERN\n"
-				 "  is f, d, l, p, s, b or c    -type LETTER\n"
-				 "  size, in 512 bytes          -size [+|-]N[c|w|k|M|G|T]\n"
-				 "  changed N days ago          -mtime [+|-]N, and in minutes -mmin [+|-]N\n"
-				 "  changed later than a path   -newer PATH\n"
-				 "  owner, group, names         -uid, -gid, -links [+|-]N\n"
-				 "  nothing in it; always       -empty, -true\n"
-				 "  how deep                    -mindepth, -maxdepth N, -prune\n"
-				 "  what to do                  -print, -print0\n";
+				 "    name or path fits           -name, -iname, -path PATTERN\n"
+				 "    is f, d, l, p, s, b or c    -type LETTER\n"
+				 "    size, in 512 bytes          -size [+|-]N[c|w|k|M|G|T]\n"
+				 "    changed N days ago          -mtime [+|-]N, and in minutes -mmin [+|-]N\n"
+				 "    changed later than a path   -newer PATH\n"
+				 "    owner, group, names         -uid, -gid, -links [+|-]N\n"
+				 "    nothing in it; always       -empty, -true\n"
+				 "    how deep                    -mindepth, -maxdepth N, -prune\n"
+				 "    what to do                  -print, -print0\n";
 
 static const struct cli_verb verbs[] = {
 	{"init", cmd_init, "Make a new volume in DIR", "[OPTION]... DIR"},
