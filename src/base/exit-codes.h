@@ -25,8 +25,8 @@ enum xtsfs_exit {
 	XTSFS_EXIT_IO = 13,	      /* no space, read-only, or an I/O error */
 	XTSFS_EXIT_SLOT = 14,	      /* the keyslot asked for is not there, the last one, or none is free */
 	XTSFS_EXIT_OTHER_VOLUME = 15, /* a header backup of another volume */
-	XTSFS_EXIT_NOT_MOUNTED = 16   /* nothing is mounted there, or its daemon does not answer */
-	XTSFS_EXIT_NOT_KEPT = 16      /* all content was had, but not everything of it could be kept */
+	XTSFS_EXIT_NOT_MOUNTED = 16,  /* nothing is mounted there, or its daemon does not answer */
+	XTSFS_EXIT_NOT_KEPT = 17      /* all content was had, but not everything of it could be kept */
 };
 
 /* fsck.xtsfs, and xtsfsctl fsck: the bits of fsck(8). */
