@@ -201,6 +201,9 @@ int xtsfs_open(struct xtsfs_volume *volume, struct xtsfs_node *node, bool for_wr
 
 void xtsfs_release(struct xtsfs_volume *volume, struct xtsfs_node *node, bool for_write)
 {
+	/* Settling takes keys, and files may be closed at any time, a volume that is being locked or not. */
+	xtsfs_guard_shared(&volume->key_lock);
+
 	if (for_write) {
 		xtsfs_guard_mutex(&volume->file_mutex);
 		node->file->writers--;

@@ -83,6 +83,8 @@ static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 	struct stat st;
 	int r;
 
+	if (!volume->keys)
+		return -ENOKEY; /* locked, which settles everything that it can */
 	xtsfs_file_set_changed(file, false);
 	r = xtsfs_fd_get(volume, file->node, XTSFS_ACCESS_WRITE, &io.fd);
 	if (r == 0) {

@@ -4,7 +4,7 @@
  *
  * Layer:   core.
  * Locks, in the order in which they may be taken (docs/concurrency.md):
- *   - volume.key_mutex    the keys being taken away, or used without a request; no other lock is held when it is taken
+ *   - volume.key_lock     exclusively while the keys are taken away or put back; no other lock is held when it is taken
  *   - volume.flush_mutex  the ids of new directories are being made durable; no other lock is held when it is taken
  *   1 volume.dir_mutex[]  one stripe for each directory that is changed, ascending
  *   - volume.names_lock   exclusively while a name moves or goes (the backing call and the node's links together),
@@ -62,7 +62,7 @@ struct xtsfs_node {
 struct xtsfs_volume {
 	struct xtsfs_store *store;
 	struct xtsfs_keys *keys; /* NULL while it is locked (lock.c) */
-	pthread_mutex_t key_mutex;
+	pthread_rwlock_t key_lock;
 	uint8_t uuid[XTSFS_UUID_BYTES];
 	unsigned content_keys;
 	const struct xtsfs_engine *engine;

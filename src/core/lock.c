@@ -64,7 +64,8 @@ int xtsfs_volume_lock(struct xtsfs_volume *volume)
 {
 	int r = 0;
 
-	xtsfs_guard_mutex(&volume->key_mutex);
+	/* Whoever closes a file meanwhile waits, or was before. */
+	xtsfs_guard_exclusive(&volume->key_lock);
 	if (!volume->keys)
 		return 0;
 	if (!volume->read_only) {
@@ -87,7 +88,7 @@ int xtsfs_volume_lock(struct xtsfs_volume *volume)
 
 bool xtsfs_volume_is_locked(struct xtsfs_volume *volume)
 {
-	xtsfs_guard_mutex(&volume->key_mutex);
+	xtsfs_guard_shared(&volume->key_lock);
 
 	return !volume->keys;
 }
@@ -120,9 +121,9 @@ int xtsfs_volume_unlock(struct xtsfs_volume *volume, const struct xtsfs_config *
 		xtsfs_keys_free(keys);
 		return r;
 	}
-	pthread_mutex_lock(&volume->key_mutex);
+	pthread_rwlock_wrlock(&volume->key_lock);
 	volume->keys = keys;
-	pthread_mutex_unlock(&volume->key_mutex);
+	pthread_rwlock_unlock(&volume->key_lock);
 	r = xtsfs_volume_warm(volume);
 	if (r < 0)
 		xtsfs_warning("fewer crypto handles than threads: %s, going on with those there are",

@@ -204,7 +204,7 @@ static void free_volume(struct xtsfs_volume *volume)
 	pthread_mutex_destroy(&volume->fd_mutex);
 	pthread_mutex_destroy(&volume->pending_mutex);
 	pthread_mutex_destroy(&volume->flush_mutex);
-	pthread_mutex_destroy(&volume->key_mutex);
+	pthread_rwlock_destroy(&volume->key_lock);
 	free(volume);
 }
 
@@ -275,7 +275,7 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	pthread_mutex_init(&volume->fd_mutex, NULL);
 	pthread_mutex_init(&volume->pending_mutex, NULL);
 	pthread_mutex_init(&volume->flush_mutex, NULL);
-	pthread_mutex_init(&volume->key_mutex, NULL);
+	pthread_rwlock_init(&volume->key_lock, NULL);
 	memcpy(volume->uuid, config->uuid, sizeof(volume->uuid));
 	volume->content_keys = config->content_keys;
 	volume->engine = params->engine;
@@ -336,7 +336,7 @@ void xtsfs_volume_stats(struct xtsfs_volume *volume, struct xtsfs_volume_stats *
 	struct xtsfs_volume_stats stats = {.integrity = volume->integrity};
 
 	stats.content_keys = volume->content_keys;
-	pthread_mutex_lock(&volume->key_mutex);
+	pthread_rwlock_rdlock(&volume->key_lock);
 	for (unsigned i = 0; volume->keys && i < volume->keys->content_keys; i++) {
 		struct xtsfs_pool_stats pool;
 
@@ -347,7 +347,7 @@ void xtsfs_volume_stats(struct xtsfs_volume *volume, struct xtsfs_volume_stats *
 		stats.ops_replaced += pool.replaced;
 		stats.ops_waits += pool.waits;
 	}
-	pthread_mutex_unlock(&volume->key_mutex);
+	pthread_rwlock_unlock(&volume->key_lock);
 	stats.waiting_bytes = __atomic_load_n(&volume->waiting_bytes, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&volume->file_mutex);
 	stats.kept_files = volume->kept_count;

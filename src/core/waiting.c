@@ -352,7 +352,7 @@ int xtsfs_commit_old(struct xtsfs_volume *volume, unsigned age_s)
 	struct timespec now;
 	int first = 0;
 
-	xtsfs_guard_mutex(&volume->key_mutex);
+	xtsfs_guard_shared(&volume->key_lock);
 	if (!volume->keys)
 		return 0;
 	look_for_space(volume);
