@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A volume whose keys are taken away and given back: what waited is stored before, with a file open; a wrong key, or
- * one of another volume, is not taken; what cannot be stored keeps its keys; a locked volume can be closed.
+ * one of another volume, is not taken; not while a file is being closed; what cannot be stored keeps its keys; a locked
+ * volume can be closed.
  */
 #undef NDEBUG
 #include "unit.h"
@@ -125,6 +126,35 @@ static void test_closed_while_locked(void **state)
 	core_close(core);
 }
 
+static const struct xtsfs_store_ops *real_ops;
+static struct xtsfs_volume *closing;
+static int may_lock; /* as the settling saw it */
+
+static int utimens_looks(struct xtsfs_store *store, int handle, const char *name, const struct timespec times[2])
+{
+	may_lock = pthread_rwlock_trywrlock(&closing->key_lock);
+	if (may_lock == 0)
+		pthread_rwlock_unlock(&closing->key_lock);
+	return real_ops->utimens(store, handle, name, times);
+}
+
+/* The last close settles the file with keys, and the gate lets it pass. */
+static void test_no_lock_while_closed(void **state)
+{
+	struct pair *pair = *state;
+	struct xtsfs_store_ops looking = *pair->core.store->ops;
+
+	real_ops = pair->core.store->ops;
+	looking.utimens = utimens_looks;
+	closing = pair->core.volume;
+	may_lock = -1;
+	pair->core.store->ops = &looking;
+	close_file(pair);
+	pair->core.store->ops = real_ops;
+	assert_int_equal(may_lock, EBUSY);
+	core_close(&pair->core);
+}
+
 static void test_wrong(void **state)
 {
 	struct pair *pair = *state;
@@ -169,7 +199,8 @@ static void test_cannot_be_stored(void **state)
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
-	const struct CMUnitTest tests[] = {TEST(test_lock), TEST(test_closed_while_locked), TEST(test_wrong),
+	const struct CMUnitTest tests[] = {TEST(test_lock), TEST(test_closed_while_locked),
+					   TEST(test_no_lock_while_closed), TEST(test_wrong),
 					   TEST(test_cannot_be_stored)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
