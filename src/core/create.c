@@ -259,8 +259,10 @@ int xtsfs_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsf
 	r = xtsfs_at_get(volume, node, &at);
 	if (r == 0)
 		r = xtsfs_names_place(volume, place.fd->handle, &place.backing);
-	if (r == 0)
+	if (r == 0) {
+		xtsfs_node_note_links(node);
 		r = volume->store->ops->link(volume->store, at.handle, at.name, place.fd->handle, place.backing.entry);
+	}
 	if (r == 0)
 		r = result_of_new(&place, node, &same, ret_stat);
 	if (r == 0 && !at.name && same == node)

@@ -25,6 +25,11 @@ void xtsfs_forget(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t
  * changed since, or what he has of them has. A hint: what is listed then need not be told once more.
  */
 void xtsfs_node_told(struct xtsfs_node *node, uint32_t seconds);
+/**
+ * Did a name of this object come or go, while others stayed, within so many seconds? An operation that has begun
+ * counts: who asks after he got the attributes hears of each change that is in them.
+ */
+bool xtsfs_node_links_changed(const struct xtsfs_node *node, uint32_t seconds);
 
 /* ---- directories ---- */
 xtsfs_must_check int xtsfs_lookup(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *name,

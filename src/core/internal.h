@@ -52,6 +52,7 @@ struct xtsfs_node {
 	struct xtsfs_fd *fd;	      /* fd_mutex */
 	bool gone;		      /* table_mutex: removed, and its inode may be another file's */
 	uint32_t told_until_s;	      /* atomic: see xtsfs_node_told(); of CLOCK_MONOTONIC_COARSE */
+	uint32_t links_changed_s;     /* atomic: see xtsfs_node_links_changed(); of the same clock; 0: never */
 	unsigned fd_keeps;	      /* fd_mutex: no name is left, or will be: the descriptor is all there is */
 	union {
 		struct xtsfs_file *file;       /* file_mutex; regular files in use */
@@ -114,6 +115,8 @@ xtsfs_must_check int xtsfs_node_get(struct xtsfs_volume *volume, const struct st
 /** A reference to the node if the table has it, else NULL. */
 struct xtsfs_node *xtsfs_node_find(struct xtsfs_volume *volume, const struct stat *st);
 bool xtsfs_node_is_told(struct xtsfs_volume *volume, const struct stat *st);
+/** A name of the object is about to come or go while others stay. */
+void xtsfs_node_note_links(struct xtsfs_node *node);
 void xtsfs_node_ref(struct xtsfs_volume *volume, struct xtsfs_node *node);
 void xtsfs_node_unref(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t count);
 /** Forget one name, or move it. Nothing happens if the node does not have it. */

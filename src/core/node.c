@@ -187,6 +187,18 @@ bool xtsfs_node_is_told(struct xtsfs_volume *volume, const struct stat *st)
 	return node && __atomic_load_n(&node->told_until_s, __ATOMIC_RELAXED) > now_s();
 }
 
+void xtsfs_node_note_links(struct xtsfs_node *node)
+{
+	__atomic_store_n(&node->links_changed_s, now_s() + 1, __ATOMIC_SEQ_CST);
+}
+
+bool xtsfs_node_links_changed(const struct xtsfs_node *node, uint32_t seconds)
+{
+	uint32_t changed_s = __atomic_load_n(&node->links_changed_s, __ATOMIC_SEQ_CST);
+
+	return changed_s != 0 && now_s() - (changed_s - 1) <= seconds;
+}
+
 void xtsfs_node_ref(struct xtsfs_volume *volume, struct xtsfs_node *node)
 {
 	xtsfs_guard_mutex(&volume->table_mutex);

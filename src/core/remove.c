@@ -113,6 +113,8 @@ int xtsfs_unlink(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 
 			if (shared)
 				pthread_rwlock_wrlock(&volume->names_lock);
+			if (shared && end.node)
+				xtsfs_node_note_links(end.node);
 			r = store->ops->unlink(store, end.fd->handle, end.backing.entry, 0);
 			if (r == 0)
 				end_removed(volume, &end);
@@ -317,6 +319,8 @@ static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct e
 		r = flags & RENAME_EXCHANGE ? 0 : end_keep(volume, to);
 	if (r < 0)
 		return r;
+	if (target && !(flags & RENAME_EXCHANGE) && to->node)
+		xtsfs_node_note_links(to->node);
 	/* Nobody may look for an object between its move and that of its links. */
 	pthread_rwlock_wrlock(&volume->names_lock);
 	if (target && !(flags & RENAME_EXCHANGE) && S_ISDIR(from->st.st_mode) && S_ISDIR(to->st.st_mode))

@@ -28,27 +28,35 @@ void xtsfs_reply_status(fuse_req_t req, int error)
 	fuse_reply_err(req, error < 0 ? xtsfs_reply_errno(error) : 0);
 }
 
+static double attr_timeout_s(const struct xtsfs_node *node, const struct stat *st)
+{
+	if (!S_ISDIR(st->st_mode) && xtsfs_node_links_changed(node, XTSFS_LINKS_CHANGED_S))
+		return 0;
+	return S_ISDIR(st->st_mode) || st->st_nlink > 1 ? XTSFS_SHARED_TIMEOUT_S : XTSFS_TIMEOUT_S;
+}
+
 /* Other files' attributes are asked for again after a while. Long before the names' time is over they had better be
  * listed once more than looked up one by one. */
-static void note_told(struct xtsfs_node *node, const struct stat *st)
+static double told_for_s(struct xtsfs_node *node, const struct stat *st)
 {
+	double timeout_s = attr_timeout_s(node, st);
+
 	if (S_ISREG(st->st_mode))
-		xtsfs_node_told(node, st->st_nlink == 1 ? (uint32_t)XTSFS_TIMEOUT_S / 2 : 0);
+		xtsfs_node_told(node, timeout_s == XTSFS_TIMEOUT_S ? (uint32_t)XTSFS_TIMEOUT_S / 2 : 0);
+	return timeout_s;
 }
 
 void xtsfs_reply_attr(fuse_req_t req, struct xtsfs_node *node, const struct stat *st)
 {
-	note_told(node, st);
-	fuse_reply_attr(req, st, xtsfs_attr_timeout_s(st));
+	fuse_reply_attr(req, st, told_for_s(node, st));
 }
 
 struct fuse_entry_param xtsfs_entry(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st)
 {
-	struct fuse_entry_param entry = {.attr_timeout = xtsfs_attr_timeout_s(st), .entry_timeout = XTSFS_TIMEOUT_S};
+	struct fuse_entry_param entry = {.attr_timeout = told_for_s(node, st), .entry_timeout = XTSFS_TIMEOUT_S};
 
 	entry.ino = node == xtsfs_root(volume) ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
 	entry.attr = *st;
-	note_told(node, st);
 	return entry;
 }
 
