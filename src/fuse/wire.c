@@ -18,7 +18,14 @@
 #include <unistd.h>
 
 static _Thread_local uint32_t write_flags;
+/*
+ * What libfuse 3.14 does not ask the kernel for: it does not know the one, and of the other it keeps for itself that it
+ * is wanted. Lookups and listings of one directory then need not wait for each other; the core takes no lock for them.
+ */
+#define WANTED (FUSE_HANDLE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS)
+
 static _Atomic uint64_t init_unique; /* of the INIT that is not answered yet; 0: none */
+static _Atomic uint32_t init_flags;  /* what of WANTED the kernel offers in it */
 
 /* What libfuse does not tell of a request. */
 static void note(const void *buffer, size_t bytes)
@@ -34,8 +41,8 @@ static void note(const void *buffer, size_t bytes)
 		write_flags = write.write_flags;
 	} else if (header.opcode == FUSE_INIT && bytes >= sizeof(header) + offsetof(struct fuse_init_in, flags2)) {
 		memcpy(&init, (const char *)buffer + sizeof(header), offsetof(struct fuse_init_in, flags2));
-		if (init.flags & FUSE_HANDLE_KILLPRIV_V2)
-			init_unique = header.unique;
+		init_flags = init.flags & WANTED;
+		init_unique = header.unique;
 	}
 }
 
@@ -72,7 +79,7 @@ static ssize_t write_init(int fd, struct iovec *parts, int count)
 	    parts[1].iov_len > sizeof(init))
 		return writev(fd, parts, count);
 	memcpy(&init, parts[1].iov_base, parts[1].iov_len);
-	init.flags |= FUSE_HANDLE_KILLPRIV_V2;
+	init.flags |= init_flags;
 	changed[0] = parts[0];
 	changed[1] = (struct iovec){.iov_base = &init, .iov_len = parts[1].iov_len};
 	return writev(fd, changed, 2);

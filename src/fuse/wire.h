@@ -16,7 +16,8 @@
 struct fuse_session;
 
 /**
- * Look at what comes and goes, and ask for FUSE_HANDLE_KILLPRIV_V2 where the kernel offers it: that setuid and setgid
+ * Look at what comes and goes, and ask for FUSE_PARALLEL_DIROPS and FUSE_HANDLE_KILLPRIV_V2 where the kernel offers
+ * them. The first: lookups and listings of one directory do not wait for each other. The second: setuid and setgid
  * bits are taken away on write, truncate and chown here (suid.c). The kernel then remembers of each file that it has
  * no capabilities; else it asks for them, and waits, at every write. After fuse_session_mount().
  */
