@@ -96,20 +96,21 @@ static void identity_drop(const struct identity *identity)
  */
 static int open_existing(int dir, const char *name, int flags)
 {
-	int fd = openat(dir, name, flags | O_NONBLOCK);
+	int fd = XTSFS_CALL(openat(dir, name, flags | O_NONBLOCK));
 	char path[40];
 	struct stat st;
 
-	if (fd >= 0 || errno != EWOULDBLOCK)
-		return fd < 0 ? -errno : fd;
-	xtsfs_auto_fd pinned = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (pinned < 0 || fstat(pinned, &st) < 0)
+	if (fd != -EWOULDBLOCK)
+		return fd;
+	xtsfs_auto_fd pinned = XTSFS_CALL(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+	if (pinned < 0)
+		return pinned;
+	if (fstat(pinned, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EWOULDBLOCK;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", pinned);
-	fd = open(path, flags & ~O_NOFOLLOW);
-	return fd < 0 ? -errno : fd;
+	return XTSFS_CALL(open(path, flags & ~O_NOFOLLOW));
 }
 
 int xtsfs_posix_open(struct xtsfs_store *store, int dir, const char *name, int flags, mode_t mode,
@@ -123,11 +124,8 @@ int xtsfs_posix_open(struct xtsfs_store *store, int dir, const char *name, int f
 	if (!(flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE)
 		return open_existing(dir, name, flags);
 	r = identity_take(cred, &identity);
-	if (r == 0) {
-		r = openat(dir, name, flags, mode);
-		if (r < 0)
-			r = -errno;
-	}
+	if (r == 0)
+		r = XTSFS_CALL(openat(dir, name, flags, mode));
 	identity_drop(&identity);
 	return r;
 }
@@ -138,8 +136,8 @@ int xtsfs_posix_mkdir(struct xtsfs_store *store, int dir, const char *name, mode
 	int r = identity_take(cred, &identity);
 
 	(void)store;
-	if (r == 0 && mkdirat(dir, name, mode) < 0)
-		r = -errno;
+	if (r == 0)
+		r = XTSFS_CALL(mkdirat(dir, name, mode));
 	identity_drop(&identity);
 	return r;
 }
@@ -151,8 +149,8 @@ int xtsfs_posix_mknod(struct xtsfs_store *store, int dir, const char *name, mode
 	int r = identity_take(cred, &identity);
 
 	(void)store;
-	if (r == 0 && mknodat(dir, name, mode, rdev) < 0)
-		r = -errno;
+	if (r == 0)
+		r = XTSFS_CALL(mknodat(dir, name, mode, rdev));
 	identity_drop(&identity);
 	return r;
 }
@@ -164,8 +162,8 @@ int xtsfs_posix_symlink(struct xtsfs_store *store, const char *target, int dir, 
 	int r = identity_take(cred, &identity);
 
 	(void)store;
-	if (r == 0 && symlinkat(target, dir, name) < 0)
-		r = -errno;
+	if (r == 0)
+		r = XTSFS_CALL(symlinkat(target, dir, name));
 	identity_drop(&identity);
 	return r;
 }

@@ -33,9 +33,7 @@ static struct proc_path proc_path(int fd)
 
 static int path_fd(int dir, const char *name)
 {
-	int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
+	return XTSFS_CALL(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
 }
 
 static void posix_free(struct xtsfs_store *store)
@@ -53,13 +51,8 @@ static void posix_close(struct xtsfs_store *store, int handle)
 
 static ssize_t posix_preadv(struct xtsfs_store *store, int handle, const struct iovec *iov, int count, uint64_t offset)
 {
-	ssize_t n;
-
 	(void)store;
-	do
-		n = preadv(handle, iov, count, (off_t)offset);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+	return XTSFS_CALL(preadv(handle, iov, count, (off_t)offset));
 }
 
 static ssize_t posix_pwritev(struct xtsfs_store *store, int handle, const struct iovec *iov, int count, uint64_t offset)
@@ -68,11 +61,9 @@ static ssize_t posix_pwritev(struct xtsfs_store *store, int handle, const struct
 
 	(void)store;
 	xtsfs_posix_allocation_begin();
-	do
-		n = pwritev(handle, iov, count, (off_t)offset);
-	while (n < 0 && errno == EINTR);
+	n = XTSFS_CALL(pwritev(handle, iov, count, (off_t)offset));
 	xtsfs_posix_allocation_end();
-	return n < 0 ? -errno : n;
+	return n;
 }
 
 static int posix_truncate(struct xtsfs_store *store, int handle, uint64_t bytes)
@@ -81,7 +72,7 @@ static int posix_truncate(struct xtsfs_store *store, int handle, uint64_t bytes)
 
 	(void)store;
 	xtsfs_posix_allocation_begin();
-	r = ftruncate(handle, (off_t)bytes) < 0 ? -errno : 0;
+	r = XTSFS_CALL(ftruncate(handle, (off_t)bytes));
 	xtsfs_posix_allocation_end();
 	return r;
 }
@@ -92,134 +83,138 @@ static int store_fallocate(struct xtsfs_store *store, int handle, int mode, uint
 
 	(void)store;
 	xtsfs_posix_allocation_begin();
-	r = fallocate(handle, mode, (off_t)offset, (off_t)bytes) < 0 ? -errno : 0;
+	r = XTSFS_CALL(fallocate(handle, mode, (off_t)offset, (off_t)bytes));
 	xtsfs_posix_allocation_end();
 	return r;
 }
 
 static int64_t posix_seek(struct xtsfs_store *store, int handle, uint64_t offset, int whence)
 {
-	off_t at = lseek(handle, (off_t)offset, whence);
-
 	(void)store;
-	return at < 0 ? -errno : at;
+	return XTSFS_CALL(lseek(handle, (off_t)offset, whence));
 }
 
 static int posix_sync(struct xtsfs_store *store, int handle, bool data_only)
 {
 	(void)store;
-	return (data_only ? fdatasync(handle) : fsync(handle)) < 0 ? -errno : 0;
+	return XTSFS_CALL(data_only ? fdatasync(handle) : fsync(handle));
 }
 
 static int posix_syncfs(struct xtsfs_store *store)
 {
-	return syncfs(store->root) < 0 ? -errno : 0;
+	return XTSFS_CALL(syncfs(store->root));
 }
 
 /* Not every filesystem has it. */
 static int posix_writeout(struct xtsfs_store *store, int handle)
 {
+	int r;
+
 	(void)store;
-	if (sync_file_range(handle, 0, 0, SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) == 0 || errno == ENOSYS ||
-	    errno == EINVAL || errno == ESPIPE)
-		return 0;
-	return -errno;
+	r = XTSFS_CALL(sync_file_range(handle, 0, 0, SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
+	return r == -ENOSYS || r == -EINVAL || r == -ESPIPE ? 0 : r;
 }
 
 static int posix_flock(struct xtsfs_store *store, int handle, int operation)
 {
 	(void)store;
-	return flock(handle, operation) < 0 ? -errno : 0;
+	return XTSFS_CALL(flock(handle, operation));
 }
 
 static int posix_stat(struct xtsfs_store *store, int dir, const char *name, struct stat *ret_stat)
 {
 	(void)store;
-	return fstatat(dir, name, ret_stat, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	return XTSFS_CALL(fstatat(dir, name, ret_stat, AT_SYMLINK_NOFOLLOW));
 }
 
 static int posix_fstat(struct xtsfs_store *store, int handle, struct stat *ret_stat)
 {
 	(void)store;
-	return fstat(handle, ret_stat) < 0 ? -errno : 0;
+	return XTSFS_CALL(fstat(handle, ret_stat));
 }
 
 static int posix_statfs(struct xtsfs_store *store, struct statvfs *ret_statvfs)
 {
-	return fstatvfs(store->root, ret_statvfs) < 0 ? -errno : 0;
+	return XTSFS_CALL(fstatvfs(store->root, ret_statvfs));
 }
 
 static int posix_link(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir, const char *new_name)
 {
+	int r;
+
 	(void)store;
 	/* AT_EMPTY_PATH would do without /proc, but wants a capability. */
 	if (!old_name)
-		return linkat(AT_FDCWD, proc_path(old_dir).text, new_dir, new_name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
-	return linkat(old_dir, old_name, new_dir, new_name, 0) < 0 ? -errno : 0;
+		r = XTSFS_CALL(linkat(AT_FDCWD, proc_path(old_dir).text, new_dir, new_name, AT_SYMLINK_FOLLOW));
+	else
+		r = XTSFS_CALL(linkat(old_dir, old_name, new_dir, new_name, 0));
+	return r;
 }
 
 static int posix_rename(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir, const char *new_name,
 			unsigned flags)
 {
 	(void)store;
-	return renameat2(old_dir, old_name, new_dir, new_name, flags) < 0 ? -errno : 0;
+	return XTSFS_CALL(renameat2(old_dir, old_name, new_dir, new_name, flags));
 }
 
 static int posix_unlink(struct xtsfs_store *store, int dir, const char *name, int flags)
 {
 	(void)store;
-	return unlinkat(dir, name, flags) < 0 ? -errno : 0;
+	return XTSFS_CALL(unlinkat(dir, name, flags));
 }
 
 static ssize_t posix_readlink(struct xtsfs_store *store, int dir, const char *name, char *ret_target, size_t room)
 {
-	ssize_t n = readlinkat(dir, name, ret_target, room);
-
 	(void)store;
-	return n < 0 ? -errno : n;
+	return XTSFS_CALL(readlinkat(dir, name, ret_target, room));
 }
 
 static ssize_t posix_getdents(struct xtsfs_store *store, int handle, void *ret_records, size_t room)
 {
-	long n = syscall(SYS_getdents64, handle, ret_records, room);
-
 	(void)store;
-	return n < 0 ? -errno : n;
+	return XTSFS_CALL(syscall(SYS_getdents64, handle, ret_records, room));
 }
 
 static int posix_seekdir(struct xtsfs_store *store, int handle, int64_t position)
 {
+	off_t at = XTSFS_CALL(lseek(handle, position, SEEK_SET));
+
 	(void)store;
-	return lseek(handle, position, SEEK_SET) < 0 ? -errno : 0;
+	return at < 0 ? (int)at : 0;
 }
 
 static int posix_chmod(struct xtsfs_store *store, int dir, const char *name, mode_t mode)
 {
+	int r;
+
 	(void)store;
-	if (!name && fchmod(dir, mode) == 0)
-		return 0;
-	if (!name) /* an O_PATH handle */
-		return errno == EBADF && chmod(proc_path(dir).text, mode) == 0 ? 0 : -errno;
+	if (!name) {
+		r = XTSFS_CALL(fchmod(dir, mode));
+		return r == -EBADF ? XTSFS_CALL(chmod(proc_path(dir).text, mode)) : r; /* an O_PATH handle */
+	}
 	xtsfs_auto_fd fd = path_fd(dir, name);
 	if (fd < 0)
 		return fd;
 	/* chmod of the /proc name of a symlink's O_PATH descriptor gives EOPNOTSUPP, which is what chmod of a symlink
 	 * gives. */
-	return chmod(proc_path(fd).text, mode) < 0 ? -errno : 0;
+	return XTSFS_CALL(chmod(proc_path(fd).text, mode));
 }
 
 static int posix_chown(struct xtsfs_store *store, int dir, const char *name, uid_t uid, gid_t gid)
 {
+	int flags = AT_SYMLINK_NOFOLLOW | (name ? 0 : AT_EMPTY_PATH);
+
 	(void)store;
-	return fchownat(dir, name ? name : "", uid, gid, AT_SYMLINK_NOFOLLOW | (name ? 0 : AT_EMPTY_PATH)) < 0 ? -errno
-													       : 0;
+	return XTSFS_CALL(fchownat(dir, name ? name : "", uid, gid, flags));
 }
 
 static int posix_utimens(struct xtsfs_store *store, int dir, const char *name, const struct timespec times[2])
 {
+	int flags = AT_SYMLINK_NOFOLLOW | (name ? 0 : AT_EMPTY_PATH);
+
 	(void)store;
-	return utimensat(dir, name ? name : "", times, AT_SYMLINK_NOFOLLOW | (name ? 0 : AT_EMPTY_PATH)) < 0 ? -errno
-													     : 0;
+	return XTSFS_CALL(utimensat(dir, name ? name : "", times, flags));
 }
 
 /*
@@ -246,10 +241,10 @@ static ssize_t posix_getxattr(struct xtsfs_store *store, int dir, const char *na
 
 	(void)store;
 	if (name)
-		n = lgetxattr(xattr_path(dir, name).text, attr, ret_value, room);
-	else if ((n = fgetxattr(dir, attr, ret_value, room)) < 0 && errno == EBADF) /* an O_PATH handle */
-		n = getxattr(proc_path(dir).text, attr, ret_value, room);
-	return n < 0 ? -errno : n;
+		n = XTSFS_CALL(lgetxattr(xattr_path(dir, name).text, attr, ret_value, room));
+	else if ((n = XTSFS_CALL(fgetxattr(dir, attr, ret_value, room))) == -EBADF) /* an O_PATH handle */
+		n = XTSFS_CALL(getxattr(proc_path(dir).text, attr, ret_value, room));
+	return n;
 }
 
 static int posix_setxattr(struct xtsfs_store *store, int dir, const char *name, const char *attr, const void *value,
@@ -260,11 +255,11 @@ static int posix_setxattr(struct xtsfs_store *store, int dir, const char *name, 
 	(void)store;
 	xtsfs_posix_allocation_begin();
 	if (name)
-		r = lsetxattr(xattr_path(dir, name).text, attr, value, bytes, flags);
-	else if ((r = fsetxattr(dir, attr, value, bytes, flags)) < 0 && errno == EBADF) /* an O_PATH handle */
-		r = setxattr(proc_path(dir).text, attr, value, bytes, flags);
+		r = XTSFS_CALL(lsetxattr(xattr_path(dir, name).text, attr, value, bytes, flags));
+	else if ((r = XTSFS_CALL(fsetxattr(dir, attr, value, bytes, flags))) == -EBADF) /* an O_PATH handle */
+		r = XTSFS_CALL(setxattr(proc_path(dir).text, attr, value, bytes, flags));
 	xtsfs_posix_allocation_end();
-	return r < 0 ? -errno : 0;
+	return r;
 }
 
 static ssize_t posix_listxattr(struct xtsfs_store *store, int dir, const char *name, char *ret_list, size_t room)
@@ -273,10 +268,10 @@ static ssize_t posix_listxattr(struct xtsfs_store *store, int dir, const char *n
 
 	(void)store;
 	if (name)
-		n = llistxattr(xattr_path(dir, name).text, ret_list, room);
-	else if ((n = flistxattr(dir, ret_list, room)) < 0 && errno == EBADF) /* an O_PATH handle */
-		n = listxattr(proc_path(dir).text, ret_list, room);
-	return n < 0 ? -errno : n;
+		n = XTSFS_CALL(llistxattr(xattr_path(dir, name).text, ret_list, room));
+	else if ((n = XTSFS_CALL(flistxattr(dir, ret_list, room))) == -EBADF) /* an O_PATH handle */
+		n = XTSFS_CALL(listxattr(proc_path(dir).text, ret_list, room));
+	return n;
 }
 
 static int posix_removexattr(struct xtsfs_store *store, int dir, const char *name, const char *attr)
@@ -285,10 +280,10 @@ static int posix_removexattr(struct xtsfs_store *store, int dir, const char *nam
 
 	(void)store;
 	if (name)
-		r = lremovexattr(xattr_path(dir, name).text, attr);
-	else if ((r = fremovexattr(dir, attr)) < 0 && errno == EBADF) /* an O_PATH handle */
-		r = removexattr(proc_path(dir).text, attr);
-	return r < 0 ? -errno : 0;
+		r = XTSFS_CALL(lremovexattr(xattr_path(dir, name).text, attr));
+	else if ((r = XTSFS_CALL(fremovexattr(dir, attr))) == -EBADF) /* an O_PATH handle */
+		r = XTSFS_CALL(removexattr(proc_path(dir).text, attr));
+	return r;
 }
 
 static const struct xtsfs_store_ops posix_ops = {
