@@ -339,6 +339,11 @@ static int do_seek(struct world *w, const struct op *op)
 	long hole = result(lseek(slot->fd, (off_t)op->offset, SEEK_HOLE));
 	long from = (long)op->offset, end = (long)node->bytes, block_end;
 
+	/* A file that was closed is one that is written until its RELEASE has come. */
+	if (options.old_seeks && (data == -EINVAL || hole == -EINVAL)) {
+		w->control->skipped++;
+		return 0;
+	}
 	if (from >= end)
 		return expect(w, "SEEK_DATA past the end", data, -ENXIO) < 0 ||
 				       expect(w, "SEEK_HOLE past the end", hole, -ENXIO) < 0

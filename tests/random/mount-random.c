@@ -4,7 +4,8 @@
  *
  *   mount-random [--seed N] [--ops N] [--seconds S] [--processes N] [--integrity MODE] [--content-keys N]
  *                [--engine NAME] [--threads N] [--options OPTIONS] [--dir DIR] [--work DIR] [--programs DIR]
- *                [--replay FILE] [--save FILE] [--tries N] [--shrink-seconds S] [--no-shrink] [--keep] [--verbose]
+ *                [--replay FILE] [--save FILE] [--tries N] [--shrink-seconds S] [--no-shrink] [--keep] [--old-seeks]
+ *                [--verbose]
  *
  * Without --seconds one run of --ops operations of each process with --seed; with it, runs with seeds from there on for
  * so long. Without --integrity the modes take turns with the seeds. Each run is on a fresh volume, made in --work
@@ -13,7 +14,9 @@
  *
  * A run that fails prints why, and its operations, made as few as still fail (each attempt on a fresh volume, with
  * several processes up to --tries times), which also go to a file for --replay (--save; mount-random.replay). --keep:
- * the volumes of runs that failed stay. --verbose: every operation as it is done. Exit status 1: something failed.
+ * the volumes of runs that failed stay. --old-seeks: SEEK_DATA and SEEK_HOLE may be EINVAL, as those of files that are
+ * open for writing are on kernels with a FUSE before 7.44. --verbose: every operation as it is done. Exit status 1:
+ * something failed.
  *
  * Every process has a directory of its own with a model of its own, names of its own in a common directory, and bytes
  * of its own in shared files.
@@ -338,7 +341,7 @@ enum {
 	O_SHRINK,
 	O_NO_SHRINK,
 	O_KEEP,
-
+	O_OLD_SEEKS,
 	O_VERBOSE
 };
 
@@ -354,6 +357,8 @@ static void parse(int argc, char **argv)
 		{"replay", 1, NULL, O_REPLAY},	     {"save", 1, NULL, O_SAVE},
 		{"tries", 1, NULL, O_TRIES},	     {"shrink-seconds", 1, NULL, O_SHRINK},
 		{"no-shrink", 0, NULL, O_NO_SHRINK}, {"keep", 0, NULL, O_KEEP},
+
+		{"old-seeks", 0, NULL, O_OLD_SEEKS},
 
 		{"verbose", 0, NULL, O_VERBOSE},     {0}};
 	const char **texts[] = {[O_INTEGRITY] = &options.integrity,
@@ -382,6 +387,8 @@ static void parse(int argc, char **argv)
 			options.shrink_seconds = strtod(optarg, NULL);
 		else if (c == O_NO_SHRINK)
 			options.no_shrink = true;
+		else if (c == O_OLD_SEEKS)
+			options.old_seeks = true;
 		else if (c == O_KEEP)
 			options.keep = true;
 		else if (c == O_VERBOSE)

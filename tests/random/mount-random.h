@@ -208,7 +208,7 @@ struct options {
 	unsigned ops, processes, content_keys, threads, tries;
 	double seconds, shrink_seconds;
 	const char *integrity, *engine, *mount_options, *dir, *work, *replay, *save, *programs;
-	bool verbose, keep, no_shrink;
+	bool verbose, keep, no_shrink, old_seeks;
 };
 extern struct options options;
 extern struct figures {
