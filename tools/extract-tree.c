@@ -321,7 +321,7 @@ int extract_run(struct extraction *x, const char *path, struct xtsfs_node *node,
 	unsigned started = 0;
 	bool counts;
 
-	x->base = &base;
+	x->base = &base; /* cppcheck-suppress autoVariables ; until this function ends */
 	pthread_mutex_init(&x->mutex, NULL);
 	pthread_mutex_init(&x->say, NULL);
 	pthread_cond_init(&x->wake, NULL);
@@ -347,5 +347,6 @@ int extract_run(struct extraction *x, const char *path, struct xtsfs_node *node,
 		pthread_join(counter, NULL);
 	close(fd);
 	extract_links_free(x);
+	x->base = NULL;
 	return x->fatal;
 }

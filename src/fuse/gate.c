@@ -332,7 +332,7 @@ unsigned xtsfs_gate_drop_begin(uint64_t ino, struct xtsfs_gate_range ret_ranges[
 		kept[count++] = (struct xtsfs_gate_range){read.offset, read.offset + read.size};
 	}
 	pthread_mutex_unlock(&gate.mutex);
-	qsort(kept, count, sizeof(kept[0]), compare_ranges);
+	qsort(kept, count, sizeof(kept[0]), compare_ranges); /* cppcheck-suppress uninitvar ; but for the first count */
 	for (unsigned i = 0; i < count; i++) {
 		if (kept[i].from > at)
 			ret_ranges[ranges++] = (struct xtsfs_gate_range){at, kept[i].from};
