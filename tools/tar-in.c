@@ -60,7 +60,8 @@ static int place_of(const struct input *in, const char *path, char **ret_path)
 	if (!clean)
 		return -ENOMEM;
 	end = stpcpy(clean, in->base);
-	for (size_t bytes; path += strspn(path, "/"), (bytes = strcspn(path, "/")) > 0; path += bytes) {
+	path += strspn(path, "/");
+	for (size_t bytes; (bytes = strcspn(path, "/")) > 0; path += bytes + strspn(path + bytes, "/")) {
 		if (bytes == 1 && path[0] == '.')
 			continue;
 		if (bytes > XTSFS_NAME_MAX || (bytes == 2 && memcmp(path, "..", 2) == 0)) {

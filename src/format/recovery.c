@@ -42,7 +42,7 @@ static unsigned get_bits(const uint8_t *key, unsigned bit)
 	unsigned value = 0;
 
 	for (unsigned i = 0; i < 5; i++, bit++)
-		value = value << 1 | (key[bit / 8] >> (7 - bit % 8) & 1U);
+		value = value << 1 | ((unsigned)key[bit / 8] >> (7 - bit % 8) & 1U);
 	return value;
 }
 

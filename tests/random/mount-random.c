@@ -233,7 +233,7 @@ int run_once(uint64_t seed, const struct op *list, size_t count, struct op **ret
 		figures.skipped += workers[i].control->skipped;
 		figures.bytes += workers[i].control->bytes;
 	}
-	if (ret_ops)
+	if (ret_ops && ret_count)
 		collect(workers, ret_ops, ret_count);
 	for (unsigned i = 0; i < options.processes; i++)
 		munmap(workers[i].control, workers[i].control_bytes);
