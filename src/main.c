@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/exit-codes.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/secret.h"
 #include "core/conf.h"
 #include "core/unlock.h"
@@ -71,6 +72,7 @@ static int unlock(struct xtsfs_options *options, const struct xtsfs_conf *conf, 
 	int slot, r;
 
 	snprintf(prompt, sizeof(prompt), "Passphrase for '%s'", options->source);
+	xtsfs_notify(NULL, "Unlocking '%s'", options->source);
 	r = xtsfs_unlock_volume(conf, &way, ret_key, &slot, &report);
 	if (r < 0)
 		return fail_unlock(options, r, &report);
@@ -190,6 +192,7 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 			facts.threads = params.threads;
 			facts.engine = params.engine->name;
 			code = serve(options, daemon, store, volume, &facts);
+			xtsfs_notify("STOPPING=1", "Writing everything out to '%s'", options->source);
 			r = xtsfs_volume_close(volume);
 			if (r < 0) {
 				xtsfs_error("closing '%s': %s; run xtsfsctl fsck", options->source, xtsfs_strerror(r));
@@ -235,7 +238,7 @@ int main(int argc, char **argv)
 	} else if (!options.fake) {
 		xtsfs_log_set_level(options.log_level);
 		xtsfs_secret_allow_swap(options.allow_swap);
-		r = options.foreground ? 0 : xtsfs_daemon_begin(&daemon);
+		r = xtsfs_daemon_begin(&daemon, options.foreground);
 		if (r == 0)
 			r = xtsfs_daemon_start_helper(&daemon, &options);
 		if (r < 0)

@@ -12,6 +12,9 @@
  *
  * Nothing here fails visibly: a full disk under the log must not stop the filesystem. errno is the same after a call.
  * There is no rotation and no time stamp: syslog and the journal add theirs, and a file for tests is better without.
+ *
+ * The journal takes "<N>" at the beginning of a line of standard error for its priority, and knows the program itself.
+ * Whether standard error is the journal systemd tells, and a redirection in between shows (JOURNAL_STREAM).
  */
 #include "base/log.h"
 
@@ -22,10 +25,13 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -36,7 +42,7 @@ static struct {
 	_Atomic(const char *) program;
 	atomic_int level;
 	atomic_int file_fd;
-	atomic_bool to_syslog, no_syslog;
+	atomic_bool to_syslog, no_syslog, is_journal;
 } context = {.program = "xtsfs", .level = XTSFS_LOG_NOTICE, .file_fd = -1};
 
 static const struct {
@@ -48,6 +54,16 @@ static const struct {
 	[XTSFS_LOG_DEBUG] = {"debug", LOG_DEBUG},
 };
 
+static bool stderr_is_journal(void)
+{
+	const char *stream = secure_getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+	       st.st_dev == device && st.st_ino == inode;
+}
+
 void xtsfs_log_init(const char *program)
 {
 	const char *path = secure_getenv("XTSFS_LOG_FILE");
@@ -56,6 +72,7 @@ void xtsfs_log_init(const char *program)
 	atomic_store(&context.program, program);
 	atomic_store(&context.level, XTSFS_LOG_NOTICE);
 	atomic_store(&context.to_syslog, false);
+	atomic_store(&context.is_journal, stderr_is_journal());
 	if (path && *path) {
 		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
 		if (fd < 0)
@@ -129,6 +146,19 @@ static size_t build_line(enum xtsfs_log_level level, const char *program, const 
 	return (size_t)(end - ret_line);
 }
 
+/* "LEVEL: text\n" of the @line, of which @text_at says where the text begins, with its priority. */
+static void write_to_journal(enum xtsfs_log_level level, const char *line, size_t bytes, size_t text_at)
+{
+	char head[] = "<0>";
+	const size_t name_at = text_at - strlen(levels[level].name) - 2;
+	const struct iovec parts[] = {{.iov_base = head, .iov_len = sizeof(head) - 1},
+				      {.iov_base = (char *)(uintptr_t)line + name_at, .iov_len = bytes - name_at}};
+
+	head[1] = (char)('0' + levels[level].priority);
+	while (writev(STDERR_FILENO, parts, 2) < 0 && errno == EINTR)
+		;
+}
+
 static void emit(enum xtsfs_log_level level, char *line, size_t bytes, size_t text_at)
 {
 	int fd = atomic_load(&context.file_fd);
@@ -140,6 +170,8 @@ static void emit(enum xtsfs_log_level level, char *line, size_t bytes, size_t te
 	if (atomic_load(&context.to_syslog)) {
 		line[bytes - 1] = '\0';
 		syslog(LOG_DAEMON | levels[level].priority, "%s: %s", levels[level].name, line + text_at);
+	} else if (atomic_load(&context.is_journal)) {
+		write_to_journal(level, line, bytes, text_at);
 	} else {
 		write_line(STDERR_FILENO, line, bytes);
 	}

@@ -9,6 +9,7 @@
  *
  * Lines read "PROGRAM: LEVEL: text\n". They go to stderr, to the file named by the environment variable XTSFS_LOG_FILE
  * (opened for append by xtsfs_log_init()), or, after xtsfs_log_to_syslog(), to syslog; to the file too if one is set.
+ * Where stderr is systemd's journal they are "<PRIORITY>LEVEL: text\n" there.
  */
 #ifndef XTSFS_BASE_LOG_H
 #define XTSFS_BASE_LOG_H

@@ -12,7 +12,9 @@
  * The command is run by posix_spawn(), so this process is not copied. It has our standard input, terminal and standard
  * error, for it may want to ask the user something; only its standard output is ours.
  *
- * A key of the kernel's is taken byte for byte, too: who put it there has already decided what belongs to it.
+ * A key of the kernel's is taken byte for byte, too: who put it there has already decided what belongs to it. A
+ * credential of systemd's is a file, which may be a passfile or a keyfile; whoever tries it as a passphrase takes the
+ * line feed away. That others can read it is not told: its directory is the unit's alone.
  *
  * An empty passphrase is refused wherever it comes from. It is the mark of an accident: an unset variable, a file that
  * was not written, a command that failed behind a pipe.
@@ -21,6 +23,7 @@
  */
 #include "base/passphrase.h"
 
+#include "base/ask-systemd.h"
 #include "base/cleanup.h"
 #include "base/keyring.h"
 #include "base/log.h"
@@ -54,6 +57,26 @@ __attribute__((format(printf, 3, 4))) static int fail(const struct reader *reade
 	return error;
 }
 
+int xtsfs_ask_parse(const char *text, enum xtsfs_ask *ret_ask)
+{
+	static const char *const names[] = {[XTSFS_ASK_TTY] = "tty",
+					    [XTSFS_ASK_AUTO] = "auto",
+					    [XTSFS_ASK_SYSTEMD] = "systemd",
+					    [XTSFS_ASK_NEVER] = "never"};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(text, names[i]) == 0) {
+			*ret_ask = (enum xtsfs_ask)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+bool xtsfs_credential_is_name(const char *name)
+{
+	return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
 unsigned xtsfs_source_passphrases(const struct xtsfs_source *source)
 {
 	return xtsfs_source_count(source) - (source->keyfile != NULL);
@@ -62,7 +85,7 @@ unsigned xtsfs_source_passphrases(const struct xtsfs_source *source)
 unsigned xtsfs_source_count(const struct xtsfs_source *source)
 {
 	return 0U + (source->passfile != NULL) + (source->passfd >= 0) + (source->passcmd != NULL) +
-	       (source->keyring != NULL) + (source->keyfile != NULL);
+	       (source->keyring != NULL) + (source->credential != NULL) + (source->keyfile != NULL);
 }
 
 /* Room for a byte more than what is allowed, so that too much shows. */
@@ -161,6 +184,41 @@ static int read_file(const struct reader *reader, const char *kind, const char *
 	return r < 0 ? explain_read(reader, r, what, max_bytes) : 0;
 }
 
+static int read_credential(const struct reader *reader, const char *name, struct xtsfs_secret **ret_secret)
+{
+	const char *directory = secure_getenv("CREDENTIALS_DIRECTORY");
+	char what[NAME_MAX + 16];
+	xtsfs_auto_fd at = -1, fd = -1;
+	int r;
+
+	if (!xtsfs_credential_is_name(name))
+		return fail(reader, -EINVAL,
+			    "'%s' cannot be the name of a credential: that is a file's, without a slash", name);
+	if (!directory)
+		return fail(reader, -ENOKEY,
+			    "there is no credential '%s': CREDENTIALS_DIRECTORY is not set; systemd sets it for units "
+			    "that have credentials (LoadCredential= and the like)",
+			    name);
+	at = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0) {
+		r = -errno;
+		return fail(reader, r, "cannot open the directory of credentials '%s': %s", directory,
+			    xtsfs_strerror(r));
+	}
+	fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 && errno == ENOENT)
+		return fail(reader, -ENOENT,
+			    "there is no credential '%s' in '%s'; name it in the unit (LoadCredential= and the like)",
+			    name, directory);
+	if (fd < 0) {
+		r = -errno;
+		return fail(reader, r, "cannot open credential '%s': %s", name, xtsfs_strerror(r));
+	}
+	snprintf(what, sizeof(what), "credential '%s'", name);
+	r = read_all(fd, XTSFS_SOURCE_PASSPHRASE_MAX_BYTES, ret_secret);
+	return r < 0 ? explain_read(reader, r, what, XTSFS_SOURCE_PASSPHRASE_MAX_BYTES) : 0;
+}
+
 static int read_standard_input(const struct reader *reader, struct xtsfs_secret **ret_secret)
 {
 	int r;
@@ -220,11 +278,34 @@ static int spawn_shell(const char *command, int output, pid_t *ret_pid)
 	return -error;
 }
 
-static int read_command(const struct reader *reader, const char *command, struct xtsfs_secret **ret_secret)
+/* What the child @pid writes to @output, which is closed, if it ends well. @program: for sentences. */
+static int read_child(const struct reader *reader, int output, pid_t pid, const char *program,
+		      struct xtsfs_secret **ret_secret)
 {
 	xtsfs_auto_secret *secret = NULL;
+	char what[64];
+	int status, r = read_all(output, XTSFS_SOURCE_PASSPHRASE_MAX_BYTES, &secret);
+
+	close(output); /* a command that goes on writing ends by SIGPIPE */
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return fail(reader, -errno, "cannot wait for %s: %s", program, xtsfs_strerror(errno));
+	snprintf(what, sizeof(what), "what %s writes", program);
+	if (r < 0)
+		return explain_read(reader, r, what, XTSFS_SOURCE_PASSPHRASE_MAX_BYTES);
+	if (WIFSIGNALED(status))
+		return fail(reader, -ENOKEY, "%s was ended by signal %d", program, WTERMSIG(status));
+	if (WEXITSTATUS(status) != 0)
+		return fail(reader, -ENOKEY, "%s ended with exit status %d", program, WEXITSTATUS(status));
+	*ret_secret = secret;
+	secret = NULL;
+	return 0;
+}
+
+static int read_command(const struct reader *reader, const char *command, struct xtsfs_secret **ret_secret)
+{
 	xtsfs_auto_fd out = -1;
-	int ends[2], status, r;
+	int ends[2], r;
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -235,21 +316,7 @@ static int read_command(const struct reader *reader, const char *command, struct
 	if (r < 0)
 		return fail(reader, r, "cannot start the passphrase command: %s", xtsfs_strerror(r));
 
-	r = read_all(out, XTSFS_SOURCE_PASSPHRASE_MAX_BYTES, &secret);
-	close(xtsfs_take_fd(&out)); /* a command that goes on writing ends by SIGPIPE */
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return fail(reader, -errno, "cannot wait for the passphrase command: %s",
-				    xtsfs_strerror(errno));
-	if (r < 0)
-		return explain_read(reader, r, "what the passphrase command writes", XTSFS_SOURCE_PASSPHRASE_MAX_BYTES);
-	if (WIFSIGNALED(status))
-		return fail(reader, -ENOKEY, "the passphrase command was ended by signal %d", WTERMSIG(status));
-	if (WEXITSTATUS(status) != 0)
-		return fail(reader, -ENOKEY, "the passphrase command ended with exit status %d", WEXITSTATUS(status));
-	*ret_secret = secret;
-	secret = NULL;
-	return 0;
+	return read_child(reader, xtsfs_take_fd(&out), pid, "the passphrase command", ret_secret);
 }
 
 static int read_keyring(const struct reader *reader, const char *description, struct xtsfs_secret **ret_secret)
@@ -270,28 +337,62 @@ static int read_keyring(const struct reader *reader, const char *description, st
 	return r < 0 ? explain_read(reader, r, "the key of the kernel's keyring", XTSFS_KEYRING_KEY_MAX_BYTES) : 0;
 }
 
-static int ask(const struct reader *reader, const char *prompt, struct xtsfs_secret **ret_secret)
-{
-	int r = xtsfs_terminal_ask(prompt, ret_secret);
+#define GIVE_ONE "use a passfile, passfd, passcmd, keyring or keyfile"
 
-	if (r == -ENOKEY)
-		return fail(reader, r,
-			    "there is no terminal to ask for the passphrase; use a passfile, passfd, passcmd, "
-			    "keyring or keyfile");
-	return r < 0 ? explain_read(reader, r, "the passphrase", XTSFS_TERMINAL_LINE_MAX) : 0;
+static int ask_systemd(const struct reader *reader, const struct xtsfs_source *source, const char *prompt,
+		       struct xtsfs_secret **ret_secret)
+{
+	const char *missing = xtsfs_ask_systemd_missing();
+	int output, r;
+	pid_t pid;
+
+	if (missing)
+		return fail(reader, -ENOKEY, "cannot have systemd ask for the passphrase: %s; " GIVE_ONE, missing);
+	r = xtsfs_ask_systemd_start(prompt, source->ask_id, &output, &pid);
+	if (r < 0)
+		return fail(reader, r, "cannot run " XTSFS_ASK_PROGRAM ": %s", xtsfs_strerror(r));
+	r = read_child(reader, output, pid, XTSFS_ASK_PROGRAM, ret_secret);
+	if (r == 0)
+		(void)xtsfs_source_drop_line_feed(*ret_secret); /* its own; what is typed has none */
+	return r == -ENOKEY ? -ECANCELED : r;
 }
 
-static int ask_terminal(const struct reader *reader, const char *prompt, bool confirm, struct xtsfs_secret **ret_secret)
+static int ask(const struct reader *reader, const struct xtsfs_source *source, const char *prompt,
+	       struct xtsfs_secret **ret_secret)
+{
+	const char *missing;
+	int r;
+
+	if (source->ask == XTSFS_ASK_NEVER)
+		return fail(reader, -ENOKEY, "nobody may be asked for the passphrase (ask=never); " GIVE_ONE);
+	if (source->ask == XTSFS_ASK_SYSTEMD)
+		return ask_systemd(reader, source, prompt, ret_secret);
+	r = xtsfs_terminal_ask(prompt, ret_secret);
+	if (r != -ENOKEY)
+		return r < 0 ? explain_read(reader, r, "the passphrase", XTSFS_TERMINAL_LINE_MAX) : 0;
+	if (source->ask == XTSFS_ASK_TTY)
+		return fail(reader, r, "there is no terminal to ask for the passphrase; " GIVE_ONE);
+	missing = geteuid() != 0 ? "its agents answer root only" : xtsfs_ask_systemd_missing();
+	if (missing)
+		return fail(
+			reader, r,
+			"there is no terminal to ask for the passphrase, and systemd cannot ask for it: %s; " GIVE_ONE,
+			missing);
+	return ask_systemd(reader, source, prompt, ret_secret);
+}
+
+static int ask_twice(const struct reader *reader, const struct xtsfs_source *source, const char *prompt, bool confirm,
+		     struct xtsfs_secret **ret_secret)
 {
 	xtsfs_auto_secret *secret = NULL;
 	xtsfs_auto_secret *again = NULL;
-	int r = ask(reader, prompt, &secret);
+	int r = ask(reader, source, prompt, &secret);
 
 	if (r < 0)
 		return r;
 	/* Nobody needs to type nothing twice. */
 	if (confirm && secret->bytes > 0) {
-		r = ask(reader, "The same again", &again);
+		r = ask(reader, source, "The same again", &again);
 		if (r < 0)
 			return r;
 		if (again->bytes != secret->bytes || !xtsfs_equal_secret(again->data, secret->data, secret->bytes))
@@ -302,10 +403,12 @@ static int ask_terminal(const struct reader *reader, const char *prompt, bool co
 	return 0;
 }
 
-static void drop_line_feed(struct xtsfs_secret *secret)
+bool xtsfs_source_drop_line_feed(struct xtsfs_secret *secret)
 {
-	if (secret->bytes > 0 && secret->data[secret->bytes - 1] == '\n')
-		secret->data[--secret->bytes] = '\0';
+	if (secret->bytes == 0 || secret->data[secret->bytes - 1] != '\n')
+		return false;
+	secret->data[--secret->bytes] = '\0';
+	return true;
 }
 
 int xtsfs_source_read(const struct xtsfs_source *source, const char *prompt, bool confirm,
@@ -313,12 +416,12 @@ int xtsfs_source_read(const struct xtsfs_source *source, const char *prompt, boo
 {
 	const struct reader reader = {.problem = ret_problem, .problem_bytes = problem_bytes};
 	xtsfs_auto_secret *secret = NULL;
-	bool from_terminal = xtsfs_source_count(source) == 0;
+	bool is_asked = xtsfs_source_count(source) == 0;
 	int r;
 
 	if (xtsfs_source_count(source) > 1)
 		return fail(&reader, -EINVAL,
-			    "more than one of passfile, passfd, passcmd, keyring and keyfile is given");
+			    "more than one of passfile, passfd, passcmd, keyring, credential and keyfile is given");
 	if (source->keyfile)
 		r = read_file(&reader, "keyfile", source->keyfile, XTSFS_SOURCE_KEYFILE_MAX_BYTES, &secret);
 	else if (source->passfile && strcmp(source->passfile, "-") == 0)
@@ -331,8 +434,10 @@ int xtsfs_source_read(const struct xtsfs_source *source, const char *prompt, boo
 		r = read_command(&reader, source->passcmd, &secret);
 	else if (source->keyring)
 		r = read_keyring(&reader, source->keyring, &secret);
+	else if (source->credential)
+		r = read_credential(&reader, source->credential, &secret);
 	else
-		r = ask_terminal(&reader, prompt, confirm, &secret);
+		r = ask_twice(&reader, source, prompt, confirm, &secret);
 	if (r < 0)
 		return r;
 
@@ -341,9 +446,9 @@ int xtsfs_source_read(const struct xtsfs_source *source, const char *prompt, boo
 			return fail(&reader, -EINVAL, "keyfile '%s' has %zu bytes, fewer than %u", source->keyfile,
 				    secret->bytes, XTSFS_SOURCE_KEYFILE_MIN_BYTES);
 	} else {
-		if (!from_terminal && !source->keyring)
-			drop_line_feed(secret);
-		if (secret->bytes == 0)
+		if (!is_asked && !source->keyring && !source->credential)
+			(void)xtsfs_source_drop_line_feed(secret);
+		if (secret->bytes == 0 || (source->credential && secret->bytes == 1 && secret->data[0] == '\n'))
 			return fail(&reader, -EINVAL, "the passphrase is empty");
 	}
 	*ret_is_keyfile = source->keyfile != NULL;

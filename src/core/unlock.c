@@ -2,11 +2,11 @@
 /*
  * Sources and slots.
  *
- * What a source gives is tried once: a file does not become right by being read again. At the terminal there are three
+ * What a source gives is tried once: a file does not become right by being read again. Who is asked has three
  * tries.
  *
- * A key of the kernel's keyring is bytes that do not say what they are: they are tried as a keyfile, which costs
- * nothing, and then as a passphrase.
+ * A key of the kernel's keyring, or a credential, is bytes that do not say what they are: they are tried as a keyfile,
+ * which costs nothing, and then as a passphrase, for which a line feed at the end of a credential does not count.
  *
  * A TPM is asked first. If it does not give the key out, what else is given or can be asked for is tried: a machine
  * whose firmware was changed should come up by its passphrase. What is given as a passphrase is the PIN, for slots with
@@ -120,10 +120,20 @@ static int read_source(struct attempt *attempt, const struct xtsfs_source *sourc
 	return r;
 }
 
-/* With the keyfile, if there is one already. */
-static int try_terminal(struct attempt *attempt)
+/* Nothing given, but asked as the user of this volume is to be. */
+static struct xtsfs_source asking(const struct attempt *attempt)
 {
-	const struct xtsfs_source none = XTSFS_SOURCE_NONE;
+	struct xtsfs_source source = XTSFS_SOURCE_NONE;
+
+	source.ask = attempt->way->source->ask;
+	source.ask_id = attempt->way->source->ask_id;
+	return source;
+}
+
+/* With the keyfile, if there is one already. */
+static int try_asking(struct attempt *attempt)
+{
+	const struct xtsfs_source none = asking(attempt);
 	int r = -XTSFS_EPASS;
 
 	for (unsigned i = 0; r == -XTSFS_EPASS && i < TRIES; i++) {
@@ -147,29 +157,32 @@ static int try_keyfile(struct attempt *attempt)
 
 	if (r != -XTSFS_EPASS || !both)
 		return r;
-	r = try_terminal(attempt);
+	r = try_asking(attempt);
 	if (r == -ENOKEY && attempt->report->of_source) {
 		attempt->report->of_source = false;
-		hint(attempt,
-		     "; keyslot %u takes a passphrase together with it, and there is no terminal to ask for that",
-		     both->id);
+		hint(attempt, "; keyslot %u takes a passphrase together with it, and it cannot be asked for", both->id);
 		r = -XTSFS_EPASS;
 	}
 	return r;
 }
 
-/* Bytes that may be either. */
-static int try_key(struct attempt *attempt, const struct xtsfs_secret *key)
+/* Bytes that may be either; @line_feed: there was one at their end, which belongs to a keyfile. */
+static int try_key(struct attempt *attempt, struct xtsfs_secret *key, bool line_feed)
 {
+	const char *with = attempt->way->source->credential ? "credential" : "key";
 	int r;
 
+	if (line_feed)
+		key->data[key->bytes++] = '\n';
 	attempt->with.keyfile = key;
-	r = try(attempt, "key");
+	r = try(attempt, with);
+	if (line_feed)
+		(void)xtsfs_source_drop_line_feed(key);
 	if (r != -XTSFS_EPASS)
 		return r;
 	attempt->with.keyfile = NULL;
 	attempt->with.passphrase = key;
-	return try(attempt, "key");
+	return try(attempt, with);
 }
 
 static int fail_device(struct attempt *attempt, int r)
@@ -204,7 +217,7 @@ static int try_tpm_slot(struct attempt *attempt, const struct xtsfs_slot *slot, 
 /* With the PIN that is given, or the one that is asked for. */
 static int try_tpm_pin(struct attempt *attempt, const struct xtsfs_slot *slot, const struct xtsfs_secret *given)
 {
-	const struct xtsfs_source none = XTSFS_SOURCE_NONE;
+	const struct xtsfs_source none = asking(attempt);
 	struct xtsfs_unlock_way way = *attempt->way;
 	const struct xtsfs_unlock_way *before = attempt->way;
 	char prompt[256];
@@ -252,8 +265,7 @@ static int try_tpm(struct attempt *attempt, const struct xtsfs_secret *pin)
 		if (r == -ENOKEY && tried)
 			*attempt->report = before;
 		else if (r == -ENOKEY)
-			hint(attempt, "keyslot %u takes a PIN for the TPM, and there is no terminal to ask for that",
-			     slot->id);
+			hint(attempt, "keyslot %u takes a PIN for the TPM, and it cannot be asked for", slot->id);
 		if (r != -ENOKEY || !tried)
 			result = r;
 		tried = true;
@@ -261,7 +273,7 @@ static int try_tpm(struct attempt *attempt, const struct xtsfs_secret *pin)
 	return result;
 }
 
-/* Nothing else is given: the terminal, if there is one. */
+/* Nothing else is given: whoever can be asked. */
 static int try_after_tpm(struct attempt *attempt, int error)
 {
 	const struct xtsfs_unlock_report of_tpm = *attempt->report;
@@ -269,7 +281,7 @@ static int try_after_tpm(struct attempt *attempt, int error)
 
 	if (attempt->way->tell)
 		attempt->way->tell(attempt->way->context, error, attempt->report);
-	r = try_terminal(attempt);
+	r = try_asking(attempt);
 	if (r != -ENOKEY || !attempt->report->of_source)
 		return r;
 	*attempt->report = of_tpm;
@@ -283,6 +295,7 @@ static int try_sources(struct attempt *attempt)
 	struct xtsfs_source keyfile_part = XTSFS_SOURCE_NONE, passphrase_part = *source;
 	xtsfs_auto_secret *passphrase = NULL;
 	xtsfs_auto_secret *keyfile = NULL;
+	bool line_feed = false;
 	int r = 0;
 
 	keyfile_part.keyfile = source->keyfile;
@@ -293,6 +306,8 @@ static int try_sources(struct attempt *attempt)
 		r = read_source(attempt, &passphrase_part, &passphrase);
 	if (r < 0)
 		return r;
+	if (source->credential)
+		line_feed = xtsfs_source_drop_line_feed(passphrase);
 	if (source->tpm) {
 		r = try_tpm(attempt, passphrase);
 		if (r == 0 || r == -XTSFS_EAUTH)
@@ -307,8 +322,8 @@ static int try_sources(struct attempt *attempt)
 	attempt->with.keyfile = keyfile;
 	if (!passphrase)
 		return try_keyfile(attempt);
-	if (source->keyring && !keyfile)
-		return try_key(attempt, passphrase);
+	if ((source->keyring || source->credential) && !keyfile)
+		return try_key(attempt, passphrase, line_feed);
 	attempt->with.passphrase = passphrase;
 	return try(attempt, keyfile ? "passphrase and keyfile" : "passphrase");
 }
@@ -348,7 +363,7 @@ int xtsfs_unlock_volume(const struct xtsfs_conf *conf, const struct xtsfs_unlock
 	ret_report->no_slots = conf->config->slot_count == 0;
 	if (ret_report->no_slots || (way->slot >= 0 && !find_slot(conf, way->slot)))
 		return -ENOENT;
-	r = xtsfs_source_count(way->source) == 0 && !way->source->tpm ? try_terminal(&attempt) : try_sources(&attempt);
+	r = xtsfs_source_count(way->source) == 0 && !way->source->tpm ? try_asking(&attempt) : try_sources(&attempt);
 	if (r == -XTSFS_EPASS)
 		explain(&attempt);
 	return r;

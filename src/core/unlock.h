@@ -25,14 +25,14 @@ struct xtsfs_unlock_way {
 	const struct xtsfs_source *source;
 	int slot;	    /* -1: any */
 	const char *prompt; /* without a colon */
-	/* Told of each try at the terminal that failed and is not the last; @r: as xtsfs_unlock_volume(). NULL is fine.
+	/* Told of each answer that failed and is not the last; @r: as xtsfs_unlock_volume(). NULL is fine.
 	 */
 	void (*tell)(void *context, int r, const struct xtsfs_unlock_report *report);
 	void *context;
 };
 
 /**
- * Read what the source gives, once, or ask at the terminal, three times at most; try the slots that fit. @ret_report
+ * Read what the source gives, once, or ask, three times at most; try the slots that fit. @ret_report
  * is filled on failure.
  * Returns 0; with of_source what xtsfs_source_read() gives; -ENOENT: no slot of the number @way->slot, or, with
  * no_slots, none at all; else as xtsfs_conf_unlock().

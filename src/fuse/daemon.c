@@ -7,10 +7,13 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "fuse/sandbox.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 int xtsfs_daemon_descriptors(int keep)
@@ -31,13 +34,17 @@ int xtsfs_daemon_descriptors(int keep)
 	return 0;
 }
 
-int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon)
+int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon, bool foreground)
 {
 	int ends[2], status;
 	char byte;
 	ssize_t n;
 	pid_t pid;
 
+	if (foreground) { /* else the process that systemd knows is not the one that serves */
+		xtsfs_notify_connect();
+		return 0;
+	}
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	pid = fork();
@@ -50,6 +57,8 @@ int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon)
 	}
 	if (pid == 0) {
 		close(ends[0]);
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0,
+			    0); /* who ends the one that waits does not want the other */
 		ret_daemon->report_fd = ends[1];
 		return 0;
 	}
@@ -83,6 +92,7 @@ int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *
 	bool background = daemon->report_fd >= 0;
 	xtsfs_auto_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+	(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	if (background && (null < 0 || setsid() < 0 || chdir("/") < 0))
 		return -errno;
 	if (daemon->helper) {
@@ -92,8 +102,10 @@ int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *
 	} else {
 		xtsfs_notice("sandbox: none, as asked for by nosandbox");
 	}
-	if (!background)
+	if (!background) {
+		xtsfs_notify("READY=1", "Serving '%s' at '%s'", options->source, options->mountpoint);
 		return 0;
+	}
 	xtsfs_log_to_syslog();
 	for (int fd = 0; fd <= 2; fd++)
 		if (dup2(null, fd) < 0)

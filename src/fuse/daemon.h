@@ -24,15 +24,17 @@ struct xtsfs_daemon {
  * others that were inherited are closed, so that no lock or pipe of the caller is held; all but @keep (or -1).
  */
 xtsfs_must_check int xtsfs_daemon_descriptors(int keep);
-/** Fork; the parent waits in here and exits with what the child reports. Returns in the child. -errno if there can be
- * none. */
-xtsfs_must_check int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon);
+/**
+ * Fork; the parent waits in here and exits with what the child reports. Returns in the child. -errno if there can be
+ * none. In the foreground there is no fork, and systemd, if it has started us, will be told when we are ready.
+ */
+xtsfs_must_check int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon, bool foreground);
 /** Before keys are read: the helper, unless there is to be no sandbox. 0 or -errno. xtsfs_helper_end() ends it. */
 xtsfs_must_check int xtsfs_daemon_start_helper(struct xtsfs_daemon *daemon, const struct xtsfs_options *options);
 /**
  * Everything is there, in one thread: leave the terminal, enter the sandbox around @backing, the volume's directory,
  * and only then, in the background, turn the standard descriptors into /dev/null, log to syslog and let the parent exit
- * with 0.
+ * with 0; in the foreground, tell systemd.
  */
 xtsfs_must_check int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing,
 					bool kernel_engine);

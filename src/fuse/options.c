@@ -2,7 +2,7 @@
 /*
  * Options, as mount(8), fstab and people give them.
  *
- *     xtsfs [-f] [-d] [-o OPTION[,OPTION…]]… SOURCE MOUNTPOINT
+ *     xtsfs [-f] [-d] [--log-level LEVEL] [-o OPTION[,OPTION…]]… SOURCE MOUNTPOINT
  *
  * mount(8) calls a helper with "SOURCE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o …]". A comma inside a value is written
  * "\,", as libfuse and libmount do, or the value is in double quotes, as mount(8) has it. What only mount, systemd or
@@ -89,6 +89,10 @@ static int set_value(struct xtsfs_options *options, const char *name, const char
 		return set_const_string(&options->passphrase.passcmd, value);
 	if (strcmp(name, "keyring") == 0)
 		return set_const_string(&options->passphrase.keyring, value);
+	if (strcmp(name, "credential") == 0)
+		return set_const_string(&options->passphrase.credential, value);
+	if (strcmp(name, "ask") == 0)
+		return xtsfs_ask_parse(value, &options->passphrase.ask);
 	if (strcmp(name, "tpm") == 0)
 		return set_const_string(&options->passphrase.tpm, value);
 	if (strcmp(name, "keyfile") == 0)
@@ -272,6 +276,7 @@ static int parse_arguments(int argc, char **argv, struct xtsfs_options *options,
 	xtsfs_auto_free const char **lists = calloc((size_t)argc + 1, sizeof(*lists));
 	unsigned count = 0, list_count = 0;
 	bool only_positional = false;
+	const char *level = NULL;
 
 	if (!lists)
 		return -ENOMEM;
@@ -290,6 +295,10 @@ static int parse_arguments(int argc, char **argv, struct xtsfs_options *options,
 			options->help = true;
 		} else if (strcmp(arg, "-V") == 0 || strcmp(arg, "--version") == 0) {
 			options->version = true;
+		} else if (strcmp(arg, "--log-level") == 0 && i + 1 < argc) {
+			level = argv[++i];
+		} else if (starts(arg, "--log-level=")) {
+			level = arg + strlen("--log-level=");
 		} else if (strcmp(arg, "-f") == 0 && !options->mount_helper) {
 			options->foreground = true;
 		} else if (strcmp(arg, "-d") == 0) {
@@ -322,6 +331,10 @@ static int parse_arguments(int argc, char **argv, struct xtsfs_options *options,
 		if (r < 0)
 			return r;
 	}
+	if (level && xtsfs_log_parse_level(level, &options->log_level) < 0) {
+		snprintf(ret_problem, problem_bytes, "--log-level '%s' is not a level; see --help", level);
+		return -EINVAL;
+	}
 	/* mount(8) does not hand on suid and dev from fstab. Their opposites come from user, too, and prevail. */
 	options->flags.given |= (options->allow_suid ? MS_NOSUID : 0) | (options->allow_dev ? MS_NODEV : 0);
 	if (!options->help && !options->version && count < 2) {
@@ -341,13 +354,22 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 	ret_problem[0] = '\0';
 	*options = (struct xtsfs_options){
 		.passphrase = XTSFS_SOURCE_NONE, .slot = -1, .watchdog_s = 60, .log_level = XTSFS_LOG_NOTICE};
+	options->passphrase.ask = XTSFS_ASK_AUTO;
 	program = program ? program + 1 : argc > 0 ? argv[0] : "";
 	options->mount_helper = starts(program, "mount.");
 	r = parse_arguments(argc, argv, options, positional, ret_problem, problem_bytes);
 	if (r < 0 || options->help || options->version)
 		return r;
 	if (xtsfs_source_passphrases(&options->passphrase) > 1) {
-		snprintf(ret_problem, problem_bytes, "passfile, passfd, passcmd and keyring exclude each other");
+		snprintf(ret_problem, problem_bytes,
+			 "passfile, passfd, passcmd, keyring and credential exclude each other");
+		return -EINVAL;
+	}
+	if (options->passphrase.credential && !xtsfs_credential_is_name(options->passphrase.credential)) {
+		snprintf(
+			ret_problem, problem_bytes,
+			"option credential: '%s' cannot be the name of a credential: that is a file's, without a slash",
+			options->passphrase.credential);
 		return -EINVAL;
 	}
 	r = options->namespace ? xtsfs_mounts_enter(options->namespace) : 0;
@@ -373,6 +395,7 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 			 "the mount point '%s' is inside the volume's directory; use another", options->mountpoint);
 		return -EINVAL;
 	}
+	options->passphrase.ask_id = options->source;
 	return options->fsname ? 0 : set_string(&options->fsname, options->source);
 }
 
@@ -394,6 +417,7 @@ void xtsfs_options_done(struct xtsfs_options *options)
 	free((char *)(uintptr_t)options->passphrase.passfile);
 	free((char *)(uintptr_t)options->passphrase.passcmd);
 	free((char *)(uintptr_t)options->passphrase.keyring);
+	free((char *)(uintptr_t)options->passphrase.credential);
 	free((char *)(uintptr_t)options->passphrase.tpm);
 	free((char *)(uintptr_t)options->passphrase.keyfile);
 	free(options->source);
@@ -418,6 +442,8 @@ void xtsfs_options_help(const char *program)
 	       "Unmount with umount or fusermount3 -u.\n\n"
 	       "  -f, -d         stay in the foreground; -d also shows every request\n"
 	       "  -r             the same as -o ro\n"
+	       "      --log-level error|warning|notice|info|debug\n"
+	       "                 the same as -o log_level\n"
 	       "  -h, --help     this text\n"
 	       "  -V, --version  the version\n\nOptions for -o:\n",
 	       program);
@@ -431,5 +457,5 @@ void xtsfs_options_help(const char *program)
 	printf("\nThe options of mount(8) for any filesystem (nosuid, noexec, noatime, ...) and those that are only "
 	       "for\n"
 	       "fstab (noauto, nofail, _netdev, x-systemd...) may be given too.\n"
-	       "Without a source for it the passphrase is asked for at the terminal.\n");
+	       "Without a source for it the passphrase is asked for at the terminal, or, without one, by systemd.\n");
 }

@@ -21,8 +21,11 @@
 	X("passfd", "N", "read the passphrase from the open descriptor N")                                           \
 	X("passcmd", "COMMAND", "the passphrase is what COMMAND (run by /bin/sh) writes")                            \
 	X("keyring", "DESC", "use the key DESC of the kernel's keyrings, which xtsfsctl key add puts there")         \
+	X("credential", "NAME",                                                                                      \
+	  "use the credential NAME of the unit (LoadCredential= of systemd): passphrase or keyfile")                 \
 	X("tpm", "TCTI", "have a TPM 2.0 give the key out: auto, or how tpm2-tss reaches it")                        \
 	X("keyfile", "FILE", "use the bytes of FILE; together with a passphrase for a keyslot of both")              \
+	X("ask", "auto|tty|systemd|never", "who asks for a passphrase where none is given (default: auto)")          \
 	X("slot", "N", "try keyslot N only")                                                                         \
 	X("engine", "auto|kernel|user", "who encrypts: the kernel crypto API or this process (default: auto)")       \
 	X("threads", "N", "threads that serve requests (default: 8, or the processors if more)")                     \

@@ -13,6 +13,7 @@
 #include "base/control.h"
 #include "base/exit-codes.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/passphrase.h"
 
 #include <fcntl.h>
@@ -74,6 +75,7 @@ static void lock(struct xtsfs_server *server, enum xtsfs_held held, FILE *out)
 			    r == -ESHUTDOWN ? "the mount is ending" : xtsfs_strerror(r));
 		return;
 	}
+	xtsfs_notify(NULL, "Locked; xtsfsctl unlock opens it");
 	xtsfs_notice("locked; requests %s", held == XTSFS_HELD_WAIT ? "wait" : "fail");
 	fprintf(out, "ok\ncached_files %zu\n", left);
 }
@@ -86,6 +88,7 @@ static void unlock(struct xtsfs_server *server, const struct client *client, FIL
 	int r = xtsfs_unlock(&server->params.locker, &with, &server->params.facts);
 
 	if (r == 0) {
+		xtsfs_notify(NULL, "Unlocked");
 		xtsfs_notice("unlocked by keyslot %d", server->params.facts.slot);
 		fprintf(out, "ok\nslot.id %d\n", server->params.facts.slot);
 	} else if (r == -EALREADY) {
