@@ -202,8 +202,9 @@ static int read_credential(const struct reader *reader, const char *name, struct
 	at = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0) {
 		r = -errno;
-		return fail(reader, r, "cannot open the directory of credentials '%s': %s", directory,
-			    xtsfs_strerror(r));
+		return fail(reader, r, "cannot open the directory of credentials '%s': %s%s", directory,
+			    xtsfs_strerror(r),
+			    r == -ENOENT ? "; older systemd makes none for mounts (systemd.md)" : "");
 	}
 	fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0 && errno == ENOENT)

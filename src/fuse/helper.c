@@ -25,17 +25,22 @@
 
 enum request_kind { INTRODUCE, UNMOUNT, UNMOUNT_UNUSED, REMOVE_SOCKET, REMOVE_PIDFILE, MAY };
 
+/* Descriptors of the helper. */
+#define REQUESTS (STDERR_FILENO + 1)
+#define RESULTS	 (STDERR_FILENO + 2)
+
 struct request {
 	enum request_kind kind;
 	union {
 		struct xtsfs_caller_question question; /* MAY */
 		struct xtsfs_control_name control;     /* INTRODUCE */
+		bool want_result;		       /* UNMOUNT_UNUSED */
 	};
 };
 
 struct xtsfs_helper {
 	pthread_mutex_t mutex; /* a request and its answer; a leaf, held over both */
-	int fd;
+	int fd, result;
 	pid_t pid;
 };
 
@@ -50,41 +55,51 @@ _Noreturn static void run_fusermount(const char *flags, const char *mountpoint)
 	_exit(127);
 }
 
-/* As libfuse does: root by the system call, others by the program that may. */
-static int unmount(const char *mountpoint)
+static int fusermount(const char *flags, const char *mountpoint)
 {
-	int status = 0, r = umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
-	pid_t pid;
+	int status = 0;
+	pid_t pid = fork();
 
-	if (r == 0)
-		return 0;
-	pid = fork();
 	if (pid == 0)
-		run_fusermount("-qz", mountpoint);
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return r;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : r;
+		run_fusermount(flags, mountpoint);
+	if (pid < 0)
+		return -errno;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
 }
 
-int xtsfs_unmount_unused(const char *mountpoint, dev_t device)
+/* As libfuse does: root by the system call, others by the program that may. */
+static int unmount(const char *mountpoint, bool detach)
+{
+	int r = umount2(mountpoint, UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)) < 0 ? -errno : 0;
+
+	if (r == 0 || (r == -EBUSY && !detach))
+		return r;
+	return fusermount(detach ? "-qz" : "-q", mountpoint) == 0 ? 0 : r == -EPERM ? -EBUSY : r;
+}
+
+int xtsfs_unmount_unused(const char *mountpoint, dev_t device, int result)
 {
 	struct xtsfs_mounted mounted;
 	int r = xtsfs_mounts_at(mountpoint, &mounted);
 	pid_t pid;
 
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+		return r;
 	xtsfs_mounts_done(&mounted);
-	if (mounted.device != device) /* another one is in front of it: it is in use */
-		return 0;
+	if (mounted.device != device)
+		return -EBUSY;
 	pid = fork();
 	if (pid == 0) {
 		pid = fork(); /* nobody waits for this one */
 		if (pid != 0)
 			_exit(pid < 0);
-		if (umount2(mountpoint, UMOUNT_NOFOLLOW) == 0 || errno == EBUSY)
-			_exit(0);
-		run_fusermount("-q", mountpoint);
+		r = unmount(mountpoint, false);
+		if (result >= 0 && write(result, &r, sizeof(r)) < 0)
+			_exit(1);
+		_exit(0);
 	}
 	if (pid < 0)
 		return -errno;
@@ -109,13 +124,13 @@ static int answer(const struct xtsfs_helper_params *params, const struct request
 	case INTRODUCE:
 		return introduce(&request->control, control);
 	case UNMOUNT_UNUSED:
-		return xtsfs_unmount_unused(params->mountpoint, control->device);
+		return xtsfs_unmount_unused(params->mountpoint, control->device, request->want_result ? RESULTS : -1);
 	case REMOVE_SOCKET:
 		if (control->directory[0])
 			xtsfs_control_remove(control);
 		return 0;
 	case UNMOUNT:
-		return unmount(params->mountpoint);
+		return unmount(params->mountpoint, true);
 	case REMOVE_PIDFILE:
 		return params->pidfile && unlink(params->pidfile) < 0 ? -errno : 0;
 	case MAY:
@@ -124,17 +139,20 @@ static int answer(const struct xtsfs_helper_params *params, const struct request
 	return -EINVAL;
 }
 
-/* Others that were inherited must not be kept open: the daemon's end of the socket, the pipe at which its parent waits.
- */
-static void keep_only(int fd, bool background)
+/* Others that were inherited must not be kept open: the daemon's ends, the pipe at which its parent waits. */
+static void keep_only(const int ends[2], bool background)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int high[2];
 
 	for (int i = 0; null >= 0 && i <= (background ? STDERR_FILENO : STDOUT_FILENO); i++)
 		(void)dup2(null, i);
-	if (fd > STDERR_FILENO + 1)
-		(void)close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);
-	(void)close_range((unsigned)fd + 1, ~0U, 0);
+	for (int i = 0; i < 2; i++)
+		high[i] = fcntl(ends[i], F_DUPFD_CLOEXEC, RESULTS + 1);
+	for (int i = 0; i < 2; i++)
+		if (dup3(high[i], REQUESTS + i, O_CLOEXEC) < 0)
+			_exit(1);
+	(void)close_range(RESULTS + 1, ~0U, 0);
 }
 
 /* "ps" and "pgrep -f MOUNTPOINT" are to find the daemon. */
@@ -145,7 +163,7 @@ static void rename_process(int argc, char **argv)
 		memset(argv[i], 0, strlen(argv[i]));
 }
 
-_Noreturn static void serve(const struct xtsfs_helper_params *params, int fd)
+_Noreturn static void serve(const struct xtsfs_helper_params *params, const int ends[2])
 {
 	struct xtsfs_control_name control = {0};
 	struct request request;
@@ -153,16 +171,16 @@ _Noreturn static void serve(const struct xtsfs_helper_params *params, int fd)
 
 	sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, NULL);
-	keep_only(fd, params->background);
+	keep_only(ends, params->background);
 	rename_process(params->argc, params->argv);
 	if (params->background)
 		(void)setsid();
 	if (chdir("/") < 0)
 		_exit(1);
-	while (recv(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request)) {
+	while (recv(REQUESTS, &request, sizeof(request), 0) == (ssize_t)sizeof(request)) {
 		int r = answer(params, &request, &control);
 
-		if (send(fd, &r, sizeof(r), MSG_NOSIGNAL) < 0)
+		if (send(REQUESTS, &r, sizeof(r), MSG_NOSIGNAL) < 0)
 			break;
 	}
 	_exit(0);
@@ -171,25 +189,29 @@ _Noreturn static void serve(const struct xtsfs_helper_params *params, int fd)
 int xtsfs_helper_start(const struct xtsfs_helper_params *params, struct xtsfs_helper **ret_helper)
 {
 	struct xtsfs_helper *helper = malloc(sizeof(*helper));
-	int ends[2], r;
+	int sockets[2] = {-1, -1}, results[2] = {-1, -1}, r = 0;
 
 	if (!helper)
 		return -ENOMEM;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+	*helper = (struct xtsfs_helper){.pid = -1};
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0 || pipe2(results, O_CLOEXEC) < 0)
 		r = -errno;
-		free(helper);
-		return r;
+	if (r == 0) {
+		helper->pid = fork();
+		if (helper->pid == 0)
+			serve(params, (const int[]){sockets[1], results[1]});
+		r = helper->pid < 0 ? -errno : 0;
 	}
-	*helper = (struct xtsfs_helper){.fd = ends[0], .pid = fork()};
-	if (helper->pid == 0)
-		serve(params, ends[1]);
-	r = helper->pid < 0 ? -errno : 0;
-	close(ends[1]);
+	xtsfs_cleanup_fd(&sockets[1]);
+	xtsfs_cleanup_fd(&results[1]);
 	if (r < 0) {
-		close(ends[0]);
+		xtsfs_cleanup_fd(&sockets[0]);
+		xtsfs_cleanup_fd(&results[0]);
 		free(helper);
 		return r;
 	}
+	helper->fd = sockets[0];
+	helper->result = results[0];
 	pthread_mutex_init(&helper->mutex, NULL);
 	*ret_helper = helper;
 	return 0;
@@ -224,9 +246,14 @@ void xtsfs_helper_remove_socket(struct xtsfs_helper *helper)
 	(void)ask(helper, (struct request){.kind = REMOVE_SOCKET});
 }
 
-int xtsfs_helper_unmount_unused(struct xtsfs_helper *helper)
+int xtsfs_helper_unmount_unused(struct xtsfs_helper *helper, bool want_result)
 {
-	return ask(helper, (struct request){.kind = UNMOUNT_UNUSED});
+	return ask(helper, (struct request){.kind = UNMOUNT_UNUSED, .want_result = want_result});
+}
+
+int xtsfs_helper_result(const struct xtsfs_helper *helper)
+{
+	return helper->result;
 }
 
 void xtsfs_helper_remove_pidfile(struct xtsfs_helper *helper)
@@ -246,6 +273,7 @@ void xtsfs_helper_end(struct xtsfs_helper *helper)
 	if (!helper)
 		return;
 	close(helper->fd);
+	close(helper->result);
 	while (waitpid(helper->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	pthread_mutex_destroy(&helper->mutex);

@@ -61,9 +61,9 @@ static void look(void *data)
 		return;
 	xtsfs_info("nobody has asked for anything for %lld s; unmounting, if it is not in use",
 		   (long long)(now - idle->since_s));
-	r = idle->params.helper ? xtsfs_helper_unmount_unused(idle->params.helper)
-				: xtsfs_unmount_unused(idle->params.mountpoint, idle->params.device);
-	if (r < 0)
+	r = idle->params.helper ? xtsfs_helper_unmount_unused(idle->params.helper, false)
+				: xtsfs_unmount_unused(idle->params.mountpoint, idle->params.device, -1);
+	if (r < 0 && r != -EBUSY && r != -ENOENT)
 		xtsfs_warning("cannot try to unmount: %s, trying again", xtsfs_strerror(r));
 }
 

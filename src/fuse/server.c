@@ -302,12 +302,22 @@ int xtsfs_server_start(const struct xtsfs_server_params *params, struct xtsfs_se
 	return 0;
 }
 
+void xtsfs_server_end(struct xtsfs_server *server, struct xtsfs_locker *ret_locker)
+{
+	if (server->stop[1] >= 0) {
+		close(server->stop[1]);
+		pthread_join(server->thread, NULL);
+		close(server->stop[0]);
+		server->stop[0] = server->stop[1] = -1;
+	}
+	if (ret_locker)
+		*ret_locker = server->params.locker;
+}
+
 void xtsfs_server_stop(struct xtsfs_server *server)
 {
 	if (!server)
 		return;
-	close(server->stop[1]);
-	pthread_join(server->thread, NULL);
-	close(server->stop[0]);
+	xtsfs_server_end(server, NULL);
 	free(server);
 }

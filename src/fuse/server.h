@@ -20,7 +20,9 @@ struct xtsfs_server_params {
 };
 
 xtsfs_must_check int xtsfs_server_start(const struct xtsfs_server_params *params, struct xtsfs_server **ret_server);
-/** Waits for a request that is being answered. NULL is fine. */
+/** Waits for a request that is being answered; then nobody is heard any more. @ret_locker: as it was left, or NULL. */
+void xtsfs_server_end(struct xtsfs_server *server, struct xtsfs_locker *ret_locker);
+/** Ends it, if that has not been done, and frees it. NULL is fine. */
 void xtsfs_server_stop(struct xtsfs_server *server);
 
 #endif

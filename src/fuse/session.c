@@ -23,6 +23,7 @@
 #include "fuse/ops.h"
 #include "fuse/seek.h"
 #include "fuse/server.h"
+#include "fuse/stop.h"
 #include "fuse/watch.h"
 #include "fuse/wire.h"
 
@@ -39,8 +40,10 @@ struct xtsfs_session {
 	struct xtsfs_mount mount;
 	unsigned watchdog_s;
 	struct xtsfs_idle_params idle;
-	bool read_only, mounted, signals;
-	int listening; /* the control socket; -1: none */
+	bool read_only, mounted, told_to_end;
+	struct xtsfs_stopper *stopper;
+	struct xtsfs_server *server; /* while the loop runs */
+	int listening;		     /* the control socket; -1: none */
 	struct xtsfs_control_name control;
 	struct xtsfs_mount_facts facts;
 	struct xtsfs_store *store;
@@ -170,11 +173,10 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 		r = session->se ? 0 : -EIO;
 	}
 	if (r == 0) {
-		/* libfuse leaves alone what is not the default: SIGHUP is harmless. */
 		signal(SIGHUP, SIG_IGN);
-		(void)sigaction(SIGURG, &(struct sigaction){.sa_handler = wake_up}, NULL); /* gate.c */
-		r = fuse_set_signal_handlers(session->se) == 0 ? 0 : -EIO;
-		session->signals = r == 0;
+		signal(SIGPIPE, SIG_IGN);
+		(void)sigaction(SIGURG, &(struct sigaction){.sa_handler = wake_up}, NULL); /* gate.c, stop.c */
+		r = xtsfs_stopper_new(&session->stopper);
 	}
 	if (r == 0) {
 		r = fuse_session_mount(session->se, options->mountpoint) == 0 ? 0 : -EIO;
@@ -253,13 +255,32 @@ static struct xtsfs_server *start_server(struct xtsfs_session *session)
 	return server;
 }
 
+/* A program goes on using the mount although we are to end. Locking does what is needed: nothing new comes in, and what
+ * is in the kernel's cache and ours is written. */
+static int store_at_end(void *data)
+{
+	struct xtsfs_session *session = data;
+	struct xtsfs_locker locker = {.se = session->se, .mount = &session->mount, .store = session->store};
+	size_t left;
+
+	session->told_to_end = true;
+	if (session->server)
+		xtsfs_server_end(session->server, &locker);
+	return session->read_only || locker.locked ? 0 : xtsfs_lock(&locker, XTSFS_HELD_FAIL, &left);
+}
+
 int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	struct xtsfs_watchdog *watchdog = NULL;
 	struct xtsfs_flusher *flusher = NULL;
-	struct xtsfs_server *server;
 	struct xtsfs_idle *idle = NULL;
+	const struct xtsfs_stop_params stop = {.mountpoint = session->idle.mountpoint,
+					       .device = session->idle.device,
+					       .helper = session->mount.helper,
+					       .se = session->se,
+					       .store = store_at_end,
+					       .data = session};
 	size_t lost;
 	int r;
 
@@ -275,17 +296,23 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	r = xtsfs_watchdog_start(session->watchdog_s, &watchdog);
 	if (r < 0)
 		xtsfs_warning("no watchdog: %s, going on", xtsfs_strerror(r));
-	server = start_server(session);
+	session->server = start_server(session);
 	r = xtsfs_idle_start(&session->idle, &idle);
 	if (r < 0)
 		xtsfs_warning("no thread that unmounts what is idle: %s, going on", xtsfs_strerror(r));
 	r = session->read_only ? 0 : xtsfs_flusher_start(session->mount.volume, &flusher);
 	if (r == 0)
+		r = xtsfs_stopper_start(session->stopper, &stop);
+	if (r == 0)
 		r = fuse_session_loop_mt(session->se, config);
+	xtsfs_stopper_stop(session->stopper);
 	xtsfs_idle_stop(idle);
-	xtsfs_server_stop(server);
+	xtsfs_server_stop(session->server);
+	session->server = NULL;
 	lost = xtsfs_gate_done();
-	if (lost)
+	if (lost && session->told_to_end)
+		xtsfs_warning("%zu writes are lost: they came after the signal to end", lost);
+	else if (lost)
 		xtsfs_error("%zu writes are lost: they came while the mount was locked, and it was not unlocked", lost);
 	end_control(session);
 	xtsfs_flusher_stop(flusher);
@@ -297,7 +324,7 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	 * ENODEV. */
 	if (r == -ECONNABORTED)
 		r = 0;
-	return r < 0 ? r : 0; /* a positive value is the signal that ended it */
+	return r < 0 ? r : 0;
 }
 
 /*
@@ -331,9 +358,8 @@ void xtsfs_session_free(struct xtsfs_session *session)
 		unmount_by_helper(session);
 	if (session->mounted)
 		fuse_session_unmount(session->se);
-	if (session->signals)
-		fuse_remove_signal_handlers(session->se);
 	if (session->se)
 		fuse_session_destroy(session->se);
+	xtsfs_stopper_free(session->stopper);
 	free(session);
 }
