@@ -111,10 +111,8 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 	struct xtsfs_session *session;
 	int r = xtsfs_session_new(options, volume, daemon->helper, &session);
 
-	if (r < 0) {
-		xtsfs_error("cannot mount at '%s'; the reason is above", options->mountpoint);
+	if (r < 0)
 		return XTSFS_EXIT_MOUNT;
-	}
 	r = options->pidfile ? xtsfs_daemon_pidfile(options->pidfile) : 0;
 	if (r < 0)
 		xtsfs_error("cannot write '%s': %s", options->pidfile, xtsfs_strerror(r));
@@ -226,9 +224,8 @@ int main(int argc, char **argv)
 	r = xtsfs_process_harden();
 	if (r < 0)
 		xtsfs_warning("cannot keep keys out of core dumps: %s, going on", xtsfs_strerror(r));
-	r = parsed;
-	if (r < 0) {
-		code = xtsfs_options_refused(&options, r, problem);
+	if (parsed < 0) {
+		code = xtsfs_options_refused(&options, parsed, problem);
 	} else if (options.help) {
 		xtsfs_options_help("xtsfs");
 	} else if (options.version) {

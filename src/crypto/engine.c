@@ -17,6 +17,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 int xtsfs_engine_parse(const char *text, enum xtsfs_engine_choice *ret_choice)
 {
@@ -60,16 +62,57 @@ __attribute__((format(printf, 3, 4))) static void say(char *ret_why, size_t why_
 }
 
 #if XTSFS_HAVE_KCAPI
+static bool has_line(const char *path, const char *beginning)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	bool found = false;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strncmp(line, beginning, strlen(beginning)) == 0;
+	if (file)
+		(void)fclose(file);
+	return found;
+}
+
+static bool has_module(void)
+{
+	static const char *const kinds[] = {"", ".xz", ".zst", ".gz"};
+	struct utsname name;
+	char path[256];
+	bool found = false;
+
+	for (size_t i = 0; uname(&name) == 0 && !found && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		snprintf(path, sizeof(path), "/lib/modules/%s/kernel/crypto/af_alg.ko%s", name.release, kinds[i]);
+		found = access(path, F_OK) == 0;
+	}
+	return found;
+}
+
+/* The kernel says the same of a family that it does not have and, by seccomp, of one that it hides. */
+static const char *describe_no_family(void)
+{
+	if (has_line("/proc/net/protocols", "ALG "))
+		return "a filter keeps AF_ALG from this process: RestrictAddressFamilies= of a unit, or a container's";
+	if (has_line("/proc/self/status", "Seccomp:\t2"))
+		return "there is no AF_ALG: the module af_alg is not loaded, or a filter (RestrictAddressFamilies= of "
+		       "a "
+		       "unit, a container's) hides it";
+	if (has_module())
+		return "there is no AF_ALG, but a module af_alg that is not loaded; modprobe af_alg tells why";
+	return "this kernel has no AF_ALG, the module af_alg";
+}
+
 static const char *describe(int error)
 {
 	switch (-error) {
 	case EAFNOSUPPORT:
-		return "this kernel has no AF_ALG";
+		return describe_no_family();
 	case EPERM:
 	case EACCES:
-		return "AF_ALG is forbidden here, by a container or a security policy";
+		return "AF_ALG is forbidden here, by a container's seccomp profile or by AppArmor or SELinux";
 	case ENOENT:
-		return "this kernel offers no xts(aes)";
+		return "this kernel offers no xts(aes), the modules algif_skcipher and xts";
 	case EPROTONOSUPPORT:
 		return "this kernel has no NETLINK_CRYPTO, the module crypto_user";
 	default:

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/control.h"
 #include "base/log.h"
+#include "fuse/explain.h"
 #include "fuse/flusher.h"
 #include "fuse/idle.h"
 #include "fuse/mounts.h"
@@ -146,6 +147,23 @@ static void wake_up(int number)
 	(void)number;
 }
 
+/* Of libfuse, in our form and to where ours go: in the background nobody reads standard error. */
+static void log_of_libfuse(enum fuse_log_level level, const char *format, va_list args)
+{
+	char text[512];
+	size_t bytes;
+
+	if (level == FUSE_LOG_DEBUG) { /* -d: as it comes, in pieces of lines */
+		(void)vfprintf(stderr, format, args);
+		return;
+	}
+	(void)vsnprintf(text, sizeof(text), format, args);
+	bytes = strlen(text);
+	while (bytes > 0 && text[bytes - 1] == '\n')
+		text[--bytes] = '\0';
+	xtsfs_notice("libfuse: %s", strncmp(text, "fuse: ", strlen("fuse: ")) == 0 ? text + strlen("fuse: ") : text);
+}
+
 int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *volume, struct xtsfs_helper *helper,
 		      struct xtsfs_session **ret_session)
 {
@@ -153,6 +171,7 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 	struct fuse_lowlevel_ops ops = xtsfs_fuse_ops;
 	struct xtsfs_session *session = calloc(1, sizeof(*session));
 	int r = session ? make_args(options, &args) : -ENOMEM;
+	char why[512] = "";
 
 	if (r == 0) {
 		session->listening = -1;
@@ -169,6 +188,7 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 			ops.listxattr = NULL;
 			ops.removexattr = NULL;
 		}
+		fuse_set_log_func(log_of_libfuse);
 		session->se = fuse_session_new(&args, &ops, sizeof(ops), &session->mount);
 		r = session->se ? 0 : -EIO;
 	}
@@ -181,17 +201,20 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 	if (r == 0) {
 		r = fuse_session_mount(session->se, options->mountpoint) == 0 ? 0 : -EIO;
 		session->mounted = r == 0;
+		if (r < 0)
+			xtsfs_explain_mount(options, why, sizeof(why));
 	}
 	if (r == 0) {
 		r = xtsfs_flags_apply(&options->flags, options->mountpoint);
 		if (r < 0)
-			xtsfs_error("cannot set the options of the mount: %s%s", xtsfs_strerror(r),
-				    r == -EPERM ? "; nosymfollow needs root" : "");
+			snprintf(why, sizeof(why), "its options cannot be set: %s%s", xtsfs_strerror(r),
+				 r == -EPERM ? "; nosymfollow needs root" : "");
 	}
 	if (r == 0)
 		r = xtsfs_wire_attach(session->se);
 	fuse_opt_free_args(&args);
 	if (r < 0) {
+		xtsfs_error("cannot mount at '%s': %s", options->mountpoint, why[0] ? why : xtsfs_strerror(r));
 		xtsfs_session_free(session);
 		return r;
 	}

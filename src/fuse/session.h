@@ -15,7 +15,7 @@
 
 struct xtsfs_session;
 
-/** Mount. 0, -EIO (libfuse or fusermount3 has said why on stderr), -ENOMEM. The volume, its store and the helper
+/** Mount. 0, or -EIO or -ENOMEM, and then the log says why. The volume, its store and the helper
  * (NULL: this process may do all by itself) are borrowed. */
 xtsfs_must_check int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *volume,
 				       struct xtsfs_helper *helper, struct xtsfs_session **ret_session);
