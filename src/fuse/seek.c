@@ -11,9 +11,9 @@
  * write that was under way before. There, and where there is no thread, the answer is that it cannot be told, EINVAL:
  * who looks for holes then takes everything for data.
  *
- * SIGINT and SIGTERM are heard here too. Once libfuse's loop is told to end it throws away requests that it has read,
- * and a write that is never answered would keep this thread, and with it the process, in the kernel for good. So the
- * loop is told by this thread, when it has nothing under way.
+ * Once libfuse's loop is told to end it throws away requests that it has read, and a write that is never answered would
+ * keep this thread, and with it the process, in the kernel for good. So after SIGTERM (stop.c) the loop is told by this
+ * thread, when it has nothing under way.
  *
  * While a request is here its caller has the file open, so neither the node nor its state goes away. The last close
  * writes back before it gives the file up: without a writer nothing is left in the cache.
@@ -39,7 +39,7 @@ struct seek {
 struct xtsfs_seeker {
 	struct fuse_session *se;
 	pthread_t thread, main;
-	sem_t wake;	/* posted for each request, and for the end: from a signal handler a condition may not be */
+	sem_t wake;	/* posted for each request, and for the end */
 	bool stop;	/* atomic: end the loop, then the thread */
 	bool loop_over; /* atomic */
 
@@ -50,9 +50,6 @@ struct xtsfs_seeker {
 	pthread_mutex_t
 		notify; /* held while the kernel is notified, by this thread or who has it held; over everything */
 };
-
-/* For the signal handler; set while a seeker lives. */
-static struct xtsfs_seeker *for_signals;
 
 static void answer(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence)
 {
@@ -118,8 +115,7 @@ static void end_loop(struct xtsfs_seeker *seeker)
 	while (!__atomic_load_n(&seeker->loop_over, __ATOMIC_ACQUIRE)) {
 		struct timespec until;
 
-		/* NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread,cert-pos44-c): on_signal() takes it */
-		pthread_kill(seeker->main, SIGTERM);
+		pthread_kill(seeker->main, SIGURG);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec++;
 		while (sem_timedwait(&seeker->wake, &until) == 0 &&
@@ -196,31 +192,10 @@ void xtsfs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, st
 		xtsfs_reply_status(req, -EINVAL);
 }
 
-/* The second and later ones, of end_loop(), only interrupt the wait. */
-static void on_signal(int number)
+void xtsfs_seeker_end_loop(struct xtsfs_seeker *seeker)
 {
-	int saved = errno;
-
-	(void)number;
-	if (!__atomic_exchange_n(&for_signals->stop, true, __ATOMIC_ACQ_REL))
-		sem_post(&for_signals->wake);
-	errno = saved;
-}
-
-static void set_handler(int number, void (*handler)(int))
-{
-	const struct sigaction action = {.sa_handler = handler};
-	struct sigaction old;
-
-	/* What the caller wanted ignored stays so. */
-	if (sigaction(number, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-		(void)sigaction(number, &action, NULL);
-}
-
-static void set_handlers(void (*handler)(int))
-{
-	set_handler(SIGINT, handler);
-	set_handler(SIGTERM, handler);
+	__atomic_store_n(&seeker->stop, true, __ATOMIC_RELEASE);
+	sem_post(&seeker->wake);
 }
 
 int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker)
@@ -240,10 +215,6 @@ int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker
 	sigfillset(&all); /* signals are for the main thread */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = -pthread_create(&seeker->thread, NULL, run, seeker);
-	if (r == 0) {
-		for_signals = seeker;
-		set_handlers(on_signal);
-	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r < 0) {
 		sem_destroy(&seeker->wake);
@@ -260,11 +231,8 @@ void xtsfs_seeker_end(struct xtsfs_seeker *seeker)
 {
 	if (!seeker)
 		return;
-	set_handlers(SIG_IGN);
-	for_signals = NULL;
 	__atomic_store_n(&seeker->loop_over, true, __ATOMIC_RELEASE);
-	__atomic_store_n(&seeker->stop, true, __ATOMIC_RELEASE);
-	sem_post(&seeker->wake);
+	xtsfs_seeker_end_loop(seeker);
 	pthread_join(seeker->thread, NULL);
 	sem_destroy(&seeker->wake);
 	pthread_mutex_destroy(&seeker->mutex);

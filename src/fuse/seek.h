@@ -10,10 +10,12 @@
 
 #include "fuse/ops.h"
 
-/** After going into the background, before the loop, in its thread. The session is borrowed. SIGINT and SIGTERM end the
- * loop by this thread from now on. -errno. */
+/** After going into the background, before the loop, in its thread, which is woken by SIGURG. The session is borrowed.
+ * -errno. */
 xtsfs_must_check int xtsfs_seeker_start(struct fuse_session *se, struct xtsfs_seeker **ret_seeker);
-/** After the loop: joins the thread; SIGINT and SIGTERM are ignored then. NULL is fine. */
+/** End the loop when nothing is under way. */
+void xtsfs_seeker_end_loop(struct xtsfs_seeker *seeker);
+/** After the loop: joins the thread. NULL is fine. */
 void xtsfs_seeker_end(struct xtsfs_seeker *seeker);
 
 /** Wait until nothing is queued or under way, and keep it so: the caller notifies the kernel meanwhile, and the loop

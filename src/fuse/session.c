@@ -279,7 +279,7 @@ static struct xtsfs_server *start_server(struct xtsfs_session *session)
 }
 
 /* A program goes on using the mount although we are to end. Locking does what is needed: nothing new comes in, and what
- * is in the kernel's cache and ours is written. */
+ * is in the kernel's cache and ours is written. What waits ends with the connection. */
 static int store_at_end(void *data)
 {
 	struct xtsfs_session *session = data;
@@ -289,7 +289,7 @@ static int store_at_end(void *data)
 	session->told_to_end = true;
 	if (session->server)
 		xtsfs_server_end(session->server, &locker);
-	return session->read_only || locker.locked ? 0 : xtsfs_lock(&locker, XTSFS_HELD_FAIL, &left);
+	return session->read_only || locker.locked ? 0 : xtsfs_lock(&locker, XTSFS_HELD_WAIT, &left);
 }
 
 int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
@@ -298,12 +298,12 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	struct xtsfs_watchdog *watchdog = NULL;
 	struct xtsfs_flusher *flusher = NULL;
 	struct xtsfs_idle *idle = NULL;
-	const struct xtsfs_stop_params stop = {.mountpoint = session->idle.mountpoint,
-					       .device = session->idle.device,
-					       .helper = session->mount.helper,
-					       .se = session->se,
-					       .store = store_at_end,
-					       .data = session};
+	struct xtsfs_stop_params stop = {.mountpoint = session->idle.mountpoint,
+					 .device = session->idle.device,
+					 .helper = session->mount.helper,
+					 .se = session->se,
+					 .store = store_at_end,
+					 .data = session};
 	size_t lost;
 	int r;
 
@@ -313,6 +313,7 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	if (r < 0)
 		xtsfs_warning("no thread for finding holes in files that are being written: %s, telling of none there",
 			      xtsfs_strerror(r));
+	stop.seeker = session->mount.seeker;
 	fuse_loop_cfg_set_clone_fd(config, 0);
 	fuse_loop_cfg_set_max_threads(config, threads);
 	fuse_loop_cfg_set_idle_threads(config, threads);
@@ -334,7 +335,7 @@ int xtsfs_session_loop(struct xtsfs_session *session, unsigned threads)
 	session->server = NULL;
 	lost = xtsfs_gate_done();
 	if (lost && session->told_to_end)
-		xtsfs_warning("%zu writes are lost: they came after the signal to end", lost);
+		xtsfs_notice("%zu writes are lost: they came after the signal to end", lost);
 	else if (lost)
 		xtsfs_error("%zu writes are lost: they came while the mount was locked, and it was not unlocked", lost);
 	end_control(session);

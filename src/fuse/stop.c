@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "fuse/ops.h"
+#include "fuse/seek.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -68,6 +69,19 @@ static bool unmount(const struct xtsfs_stopper *stopper, int *ret_result)
 	return (r == 0 || r == -ENOENT) && ends_before(stopper, -1, GONE_MS);
 }
 
+/* The loop may look whether it is to end just before the signal, and wait just after: hence again and again. */
+static void end_loop(const struct xtsfs_stopper *stopper)
+{
+	const struct xtsfs_stop_params *params = stopper->params;
+
+	if (params->seeker)
+		xtsfs_seeker_end_loop(params->seeker);
+	while (!ends_before(stopper, -1, params->seeker ? -1 : WAKE_MS)) {
+		fuse_session_exit(params->se);
+		(void)pthread_kill(stopper->loop, SIGURG);
+	}
+}
+
 static void *run(void *data)
 {
 	struct xtsfs_stopper *stopper = data;
@@ -91,17 +105,15 @@ static void *run(void *data)
 	r = params->store(params->data);
 	if (r < 0)
 		xtsfs_error("cannot store what was written at '%s': %s", params->mountpoint, xtsfs_strerror(r));
-	/* The loop may look whether it is to end just before the signal, and wait just after: hence again and again. */
-	do {
-		fuse_session_exit(params->se);
-		(void)pthread_kill(stopper->loop, SIGURG);
-	} while (!ends_before(stopper, -1, WAKE_MS));
+	end_loop(stopper);
 	return NULL;
 }
 
 int xtsfs_stopper_new(struct xtsfs_stopper **ret_stopper)
 {
+	static const int numbers[] = {SIGTERM, SIGINT};
 	struct xtsfs_stopper *stopper = calloc(1, sizeof(*stopper));
+	struct sigaction before;
 	sigset_t set;
 	int r = 0;
 
@@ -109,8 +121,9 @@ int xtsfs_stopper_new(struct xtsfs_stopper **ret_stopper)
 		return -ENOMEM;
 	*stopper = (struct xtsfs_stopper){.signals = -1, .stop = {-1, -1}, .result = {-1, -1}};
 	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaddset(&set, numbers[i]); /* what the caller wanted ignored stays so */
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	stopper->signals = signalfd(-1, &set, SFD_CLOEXEC);
 	if (stopper->signals < 0 || pipe2(stopper->stop, O_CLOEXEC) < 0 || pipe2(stopper->result, O_CLOEXEC) < 0)

@@ -12,6 +12,7 @@
 #include "fuse/helper.h"
 
 struct fuse_session;
+struct xtsfs_seeker;
 struct xtsfs_stopper;
 
 struct xtsfs_stop_params {
@@ -19,6 +20,7 @@ struct xtsfs_stop_params {
 	dev_t device;
 	struct xtsfs_helper *helper; /* NULL where there is no sandbox */
 	struct fuse_session *se;
+	struct xtsfs_seeker *seeker; /* ends the loop, if there is one */
 	int (*store)(
 		void *data); /* what programs that go on using the mount have written; 0 or -errno. In our thread */
 	void *data;
