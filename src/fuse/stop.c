@@ -29,8 +29,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define WAKE_MS 20
-#define GONE_MS 1000 /* from the unmounting to the end of the loop, if no other namespace has the mount */
+#define WAKE_MS	    20
+#define PATIENCE_MS 30000 /* with the unmounting, then what is written is stored in the other way */
+#define GONE_MS	    10000 /* from the unmounting to the end of the loop, if no other namespace has the mount */
 
 struct xtsfs_stopper {
 	const struct xtsfs_stop_params *params;
@@ -60,9 +61,11 @@ static bool unmount(const struct xtsfs_stopper *stopper, int *ret_result)
 			       : xtsfs_unmount_unused(params->mountpoint, params->device, stopper->result[1]);
 
 	if (r == 0) {
-		if (ends_before(stopper, result, -1))
+		if (ends_before(stopper, result, PATIENCE_MS))
 			return true;
-		if (read(result, &r, sizeof(r)) != (ssize_t)sizeof(r))
+		if (poll(&(struct pollfd){.fd = result, .events = POLLIN}, 1, 0) != 1)
+			r = -EBUSY; /* writes that wait at the gate of a locked mount, say */
+		else if (read(result, &r, sizeof(r)) != (ssize_t)sizeof(r))
 			r = -EIO;
 	}
 	*ret_result = r;
@@ -96,10 +99,13 @@ static void *run(void *data)
 	xtsfs_notify("STOPPING=1", "Unmounting '%s'", params->mountpoint);
 	if (unmount(stopper, &r))
 		return NULL;
-	if (r == 0 || r == -EBUSY || r == -ENOENT)
+	if (r == -EBUSY)
 		xtsfs_warning("'%s' is in use; storing what was written there and ending all the same: files that are "
 			      "open there give errors from now on",
 			      params->mountpoint);
+	else if (r == 0 || r == -ENOENT)
+		xtsfs_notice("'%s' is unmounted here, and not in another mount namespace; ending all the same",
+			     params->mountpoint);
 	else if (r != -EPIPE) /* without a helper: told when it is to detach */
 		xtsfs_warning("cannot unmount '%s': %s, ending all the same", params->mountpoint, xtsfs_strerror(r));
 	r = params->store(params->data);
