@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/time.h>
 
 static uid_t owner_of(const char *super_options)
 {
@@ -98,6 +99,7 @@ int cli_mount_ask(const struct cli_mount *mount, const char *request, const stru
 {
 	xtsfs_auto_fd fd = xtsfs_control_connect(mount->owner, mount->device);
 	xtsfs_auto_free char *text = malloc(XTSFS_CONTROL_REPLY_BYTES + 1);
+	const struct timeval patience = {.tv_sec = XTSFS_CONTROL_PATIENCE_S};
 	struct cli_reply reply = {0};
 	ssize_t n;
 	char *end;
@@ -105,6 +107,9 @@ int cli_mount_ask(const struct cli_mount *mount, const char *request, const stru
 
 	if (fd < 0 || !text)
 		return fd < 0 ? fd : -ENOMEM;
+	/* Locking and unlocking take as long as they take. */
+	if (strcmp(request, "status") == 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
+		return -errno;
 	r = send_message(fd, request, strlen(request));
 	if (r == 0 && secret)
 		r = send_secret(fd, secret);
@@ -139,6 +144,12 @@ int cli_mount_fail(const struct cli_mount *mount, int error)
 				     "the daemon of '%s' does not answer: it has ended, is older than this program, or "
 				     "had no place for its socket",
 				     mount->mountpoint);
+	if (error == -EAGAIN)
+		return cli_fail_exit(
+			XTSFS_EXIT_NOT_MOUNTED,
+			"the daemon of '%s' does not answer within %d seconds: it is stopped, or hangs, or is "
+			"locking or unlocking",
+			mount->mountpoint, XTSFS_CONTROL_PATIENCE_S);
 	if (error == -EACCES || error == -EPERM)
 		return cli_fail_exit(XTSFS_EXIT_OTHER, "'%s' is a mount of user %u: only that user and root may ask",
 				     mount->mountpoint, (unsigned)mount->owner);

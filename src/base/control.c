@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -83,13 +84,17 @@ static struct sockaddr_un address_of(int directory, const char *name)
 	return address;
 }
 
+/* A daemon that is stopped or stuck does not accept: once its backlog is full connect() would wait for ever. */
 static int connect_in(int directory, const char *name, int flags)
 {
+	const struct timeval patience = {.tv_sec = XTSFS_CONTROL_PATIENCE_S};
 	struct sockaddr_un address = address_of(directory, name);
 	xtsfs_auto_fd fd = make_socket(flags);
 
 	if (fd < 0)
 		return fd;
+	if (!(flags & SOCK_NONBLOCK) && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
+		return -errno;
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
 	return xtsfs_take_fd(&fd);

@@ -34,8 +34,10 @@ xtsfs_must_check int xtsfs_control_listen(uid_t uid, dev_t device, struct xtsfs_
 void xtsfs_control_remove(const struct xtsfs_control_name *name);
 /** The user and process at the other end. 0 or -errno. */
 xtsfs_must_check int xtsfs_control_peer(int fd, uid_t *ret_uid, pid_t *ret_pid);
+#define XTSFS_CONTROL_PATIENCE_S 5
 /** A connection, which blocks, to the daemon of the user @uid that serves that device. -ENOENT: there is none; -EPERM:
- * whoever listens there is another user, and is not to be told anything. */
+ * whoever listens there is another user, and is not to be told anything; -EAGAIN: it does not take connections. Sending
+ * waits for XTSFS_CONTROL_PATIENCE_S at most, receiving for as long as it takes. */
 xtsfs_must_check int xtsfs_control_connect(uid_t uid, dev_t device);
 
 #endif
