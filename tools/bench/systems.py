@@ -145,9 +145,10 @@ class Passthrough(Fuse):
     def start(self):
         self.path = call(HERE / "passthrough").strip()
         with open(self.work / "passthrough.log", "ab") as log:
-            # It stays in the foreground with its descriptors otherwise closed too late for a clean end.
+            # It stays in the foreground with its descriptors otherwise closed too late for a clean end. In a session of its own like
+            # the others: the kernel shares the processor out by sessions.
             self.process = subprocess.Popen([self.path, "--foreground", str(self.place), str(self.top)], stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log)
+                                            stderr=log, start_new_session=True)
 
     def unmount(self):
         super().unmount()
