@@ -187,6 +187,11 @@ static int check_hmac(const struct xtsfs_conf *conf, const struct xtsfs_secret *
 	return xtsfs_equal_secret(hmac, conf->hmac, sizeof(hmac)) ? 0 : -XTSFS_EAUTH;
 }
 
+int xtsfs_conf_verify(const struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key)
+{
+	return conf->text ? check_hmac(conf, volume_key) : -EINVAL;
+}
+
 int xtsfs_conf_unlock(const struct xtsfs_conf *conf, const struct xtsfs_unlock *unlock,
 		      struct xtsfs_secret **ret_volume_key, int *ret_slot)
 {

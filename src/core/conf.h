@@ -32,6 +32,7 @@ struct xtsfs_unlock {
 	const struct xtsfs_slot_tpm2 *tpm2;   /* to seal with: the device's part of the slot */
 	const uint8_t *salt;		      /* to seal with @stretched: what that was made with; else NULL */
 	int slot;			      /* only this one, or -1 for all that fit */
+	struct xtsfs_secret **ret_slot_key;   /* NULL, or where the key of the slot that opened goes */
 };
 
 struct xtsfs_conf *xtsfs_conf_free(struct xtsfs_conf *conf);
@@ -52,6 +53,8 @@ xtsfs_must_check int xtsfs_conf_new(enum xtsfs_integrity integrity, unsigned con
  */
 xtsfs_must_check int xtsfs_conf_unlock(const struct xtsfs_conf *conf, const struct xtsfs_unlock *unlock,
 				       struct xtsfs_secret **ret_volume_key, int *ret_slot);
+/** Is the whole file authentic under this key? 0, -EBADMSG, -EIO, -ENOMEM. */
+xtsfs_must_check int xtsfs_conf_verify(const struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key);
 /** Put @volume_key in a new slot (lowest free id). -ENOSPC: 16 slots are in use. @params: for a passphrase. */
 xtsfs_must_check int xtsfs_conf_add_slot(struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key,
 					 const struct xtsfs_unlock *with, const struct xtsfs_argon2 *params,

@@ -38,6 +38,11 @@ static int place_begin(struct xtsfs_volume *volume, struct xtsfs_node *dir, cons
 		r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &ret->fd);
 	if (r < 0)
 		return r;
+	r = xtsfs_renew_name(volume, dir, ret->fd->handle, ret->dirid, name);
+	if (r < 0) {
+		xtsfs_fd_put(volume, ret->fd);
+		return r;
+	}
 	pthread_mutex_lock(xtsfs_dir_mutex(volume, dir));
 	return 0;
 }
@@ -229,7 +234,8 @@ int xtsfs_readlink(struct xtsfs_volume *volume, struct xtsfs_node *node, char *r
 	if (bytes <= 32 || bytes > sizeof(stored) || xtsfs_base64_decode(text, (size_t)n, stored) < 0)
 		r = -EIO;
 	else
-		r = xtsfs_siv_open(volume->keys->symlink, stored, 16, stored + 16, bytes - 16, ret_target);
+		r = xtsfs_keys_siv_open(volume->keys, XTSFS_SIV_SYMLINK, stored, 16, stored + 16, bytes - 16,
+					ret_target, NULL);
 	if (r == 0) {
 		ret_target[bytes - 32] = '\0';
 		r = strlen(ret_target) == bytes - 32 ? 0 : -EIO;
@@ -267,6 +273,8 @@ int xtsfs_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsf
 		r = result_of_new(&place, node, &same, ret_stat);
 	if (r == 0 && !at.name && same == node)
 		xtsfs_fd_unkeep(volume, node);
+	if (r == 0)
+		(void)__atomic_add_fetch(&volume->moves, 1, __ATOMIC_RELAXED);
 	place_end(&place, r);
 	xtsfs_at_put(volume, &at);
 	if (r < 0)

@@ -78,12 +78,10 @@ int xtsfs_lookup(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 	int r = xtsfs_dirid_get(volume, dir, dirid);
 
 	if (r == 0)
-		r = xtsfs_names_seal(volume, dirid, name, &backing);
-	if (r == 0)
 		r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &fd);
 	if (r < 0)
 		return r;
-	r = volume->store->ops->stat(volume->store, fd->handle, backing.entry, &st);
+	r = xtsfs_names_find(volume, dirid, fd->handle, name, &backing, &st);
 	if (r == 0)
 		r = found(volume, dir, backing.entry, &st, ret_node, ret_stat);
 	xtsfs_fd_put(volume, fd);

@@ -22,10 +22,11 @@
 
 #define PENDING_MAX 1024U
 
-int xtsfs_dirid_read(struct xtsfs_store *store, struct xtsfs_mac *meta_mac, int dir, struct xtsfs_disk_dirid *ret_dirid)
+int xtsfs_dirid_read(struct xtsfs_store *store, const struct xtsfs_keys *keys, int dir,
+		     struct xtsfs_disk_dirid *ret_dirid, bool *ret_old)
 {
 	struct xtsfs_disk_dirid dirid;
-	uint8_t tag[XTSFS_TAG_BYTES], extra;
+	uint8_t extra;
 	struct iovec parts[2];
 	struct stat st;
 	ssize_t n;
@@ -45,11 +46,9 @@ int xtsfs_dirid_read(struct xtsfs_store *store, struct xtsfs_mac *meta_mac, int 
 		return (int)n;
 	if (n != sizeof(dirid))
 		return -XTSFS_EDAMAGED;
-	r = xtsfs_mac_tag(meta_mac, parts, xtsfs_dirid_tag_parts(&dirid, parts), tag);
+	r = xtsfs_keys_meta_verify(keys, parts, xtsfs_dirid_tag_parts(&dirid, parts), dirid.tag, ret_old);
 	if (r < 0)
-		return r;
-	if (!xtsfs_equal_secret(tag, dirid.tag, sizeof(tag)))
-		return -XTSFS_EDAMAGED;
+		return r == -XTSFS_EAUTH ? -XTSFS_EDAMAGED : r;
 	*ret_dirid = dirid;
 	return 0;
 }
@@ -113,7 +112,7 @@ int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir, uint8_t
 	r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &fd);
 	if (r < 0)
 		return r;
-	r = xtsfs_dirid_read(volume->store, volume->keys->meta, fd->handle, &dirid);
+	r = xtsfs_dirid_read(volume->store, volume->keys, fd->handle, &dirid, NULL);
 	xtsfs_fd_put(volume, fd);
 	if (r == -XTSFS_EDAMAGED && is_being_removed(volume, dir))
 		return -ENOENT;

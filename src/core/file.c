@@ -61,8 +61,7 @@ int xtsfs_file_attach(struct xtsfs_volume *volume, struct xtsfs_node *node, stru
 	return 0;
 }
 
-/* Older versions are struck out only when the newer ones are durable. */
-static int settle(struct xtsfs_io *io)
+int xtsfs_file_settle(struct xtsfs_io *io)
 {
 	struct xtsfs_file *file = io->file;
 	int r = xtsfs_waiting_commit(io);
@@ -93,7 +92,7 @@ static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 		if (r == 0 && st.st_nlink > 0) {
 			r = xtsfs_io_lock(&io, true);
 			if (r == 0) {
-				r = settle(&io);
+				r = xtsfs_file_settle(&io);
 				pthread_rwlock_unlock(&file->lock);
 			}
 		}
@@ -414,7 +413,6 @@ static int load(struct xtsfs_io *io)
 {
 	struct xtsfs_file *file = io->file;
 	struct xtsfs_store *store = io->volume->store;
-	uint8_t tag[XTSFS_TAG_BYTES];
 	struct stat st;
 	ssize_t n;
 	int r, parsed;
@@ -424,6 +422,8 @@ static int load(struct xtsfs_io *io)
 		return r;
 	file->has_block0 = file->trim = false;
 	file->plain_bytes = 0;
+	if (xtsfs_is_torn(io->volume, &st))
+		return refuse(io, -EIO, "its re-encryption was interrupted; opening the volume for writing goes on with it");
 	if (st.st_size == 0) {
 		file->loaded = true;
 		return 0;
@@ -439,11 +439,14 @@ static int load(struct xtsfs_io *io)
 	parsed = xtsfs_header_parse(&file->block0, (size_t)n, &file->header);
 	if (parsed == -XTSFS_EDAMAGED)
 		return refuse(io, parsed, "its header is not one of xtsfs, or cut short");
-	r = xtsfs_block0_tag(io->volume, &file->block0, tag);
-	if (r < 0)
+	file->under_old = false;
+	r = xtsfs_block0_verify(io->volume, &file->block0, &file->under_old);
+	if (r < 0 && r != -XTSFS_EAUTH)
 		return r;
-	if (!xtsfs_equal_secret(tag, file->block0.file.tag, sizeof(tag)) && !(io->volume->salvage && parsed == 0))
+	if (r < 0 && !(io->volume->salvage && parsed == 0))
 		return refuse(io, -EIO, "its header is not authentic");
+	if (parsed == 0 && !xtsfs_header_fits(io->volume, &file->header, file->under_old))
+		return refuse(io, -XTSFS_EDAMAGED, "its header is not one of xtsfs, or cut short");
 	if (parsed < 0)
 		return refuse(io, parsed, "it was written by a newer version of xtsfs");
 	file->has_block0 = true;
@@ -502,6 +505,7 @@ int xtsfs_file_fresh(struct xtsfs_io *io, uint32_t flags)
 	}
 	file->header = header;
 	memset(&file->block0, 0, sizeof(file->block0));
+	file->under_old = false;
 	return 0;
 }
 

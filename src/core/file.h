@@ -32,6 +32,7 @@ struct xtsfs_file {
 
 	bool loaded;
 	bool has_block0;
+	bool under_old; /* in re-encryption: the header is under the old keys, and so is everything else */
 	bool trim;    /* the stored length is not the canonical one (trace of a crash): cut before the first change */
 	bool changed; /* since the last finalising, in a way that it has to settle (atomic access) */
 	bool unsure;  /* a write failed: what is on disk is one of two (atomic access) */
@@ -61,6 +62,22 @@ struct xtsfs_io {
 	size_t done;	/* bytes that xtsfs_write_sectors() wrote, when it failed */
 };
 
+/**
+ * The keys of a group of sectors, in re-encryption one of two (spec 14.3); of group 0 those of block 0, too. Inline
+ * content is of group 0.
+ */
+static inline struct xtsfs_keys *xtsfs_group_keys(const struct xtsfs_io *io, uint64_t group_no)
+{
+	const struct xtsfs_file *file = io->file;
+	bool old = file->under_old || (file->header.renewed && group_no >= file->header.renewed);
+
+	return old && io->volume->keys->old ? io->volume->keys->old : io->volume->keys;
+}
+static inline struct xtsfs_keys *xtsfs_sector_keys(const struct xtsfs_io *io, uint64_t sector_no)
+{
+	return xtsfs_group_keys(io, sector_no == XTSFS_INLINE_SECTOR ? 0 : xtsfs_sector_group(sector_no));
+}
+
 /* ---- file.c ---- */
 /** State of a regular file for one operation, and a descriptor. -EISDIR, -EINVAL for other types. */
 xtsfs_must_check int xtsfs_io_begin(struct xtsfs_volume *volume, struct xtsfs_node *node, enum xtsfs_access access,
@@ -77,6 +94,8 @@ static inline bool xtsfs_file_in_use(const struct xtsfs_node *node)
 }
 /** The last one finalises. If that fails the file is kept, for xtsfs_commit_old() to try again; both are logged. */
 void xtsfs_file_detach(struct xtsfs_volume *volume, struct xtsfs_file *file);
+/** Exclusive lock held: commit what waits, and strike out older versions once the newer ones are durable. */
+xtsfs_must_check int xtsfs_file_settle(struct xtsfs_io *io);
 /** Try again with the files that are kept. */
 void xtsfs_file_retry_kept(struct xtsfs_volume *volume);
 /** At the end of the volume: settle the files that are still in use. The first error. */
@@ -198,8 +217,16 @@ xtsfs_must_check int xtsfs_meta_load(struct xtsfs_io *io, uint64_t group_no, str
 xtsfs_must_check int xtsfs_meta_seal(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *block);
 /** Seal and write; group 0 is taken over into memory. */
 xtsfs_must_check int xtsfs_meta_store(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *block);
-xtsfs_must_check int xtsfs_block0_tag(struct xtsfs_volume *volume, const struct xtsfs_disk_block *block,
+xtsfs_must_check int xtsfs_block0_tag(const struct xtsfs_keys *keys, const struct xtsfs_disk_block *block,
 				      uint8_t ret_tag[XTSFS_TAG_BYTES]);
+/** Does its tag fit, under one of the volume's keys? 0, -EBADMSG, or an error; @ret_old: under the old ones. */
+xtsfs_must_check int xtsfs_block0_verify(struct xtsfs_volume *volume, const struct xtsfs_disk_block *block,
+					 bool *ret_old);
+/** Parts of the file are under the new key, which only a volume in re-encryption has. */
+static inline bool xtsfs_header_fits(const struct xtsfs_volume *volume, const struct xtsfs_header *header, bool old)
+{
+	return header->renewed == 0 || (volume->keys->old && !old);
+}
 static inline bool xtsfs_entry_is_zero(const struct xtsfs_disk_entry *entry)
 {
 	return xtsfs_is_zero(entry, sizeof(*entry));

@@ -35,8 +35,8 @@ void xtsfs_fsck_symlink(struct xtsfs_fsck *fsck, const struct xtsfs_fsck_place *
 	}
 	bytes = xtsfs_base64_bytes((size_t)n);
 	if (bytes > 32 && bytes <= sizeof(stored) && xtsfs_base64_decode(text, (size_t)n, stored) == 0)
-		r = xtsfs_siv_open(fsck->volume->keys->symlink, stored, SALT_BYTES, stored + SALT_BYTES,
-				   bytes - SALT_BYTES, target);
+		r = xtsfs_keys_siv_open(fsck->volume->keys, XTSFS_SIV_SYMLINK, stored, SALT_BYTES, stored + SALT_BYTES,
+					bytes - SALT_BYTES, target, NULL);
 	if (r == 0 && memchr(target, '\0', bytes - 32))
 		r = -XTSFS_EAUTH;
 	if (r < 0)
@@ -87,14 +87,14 @@ static const char *examine(struct xtsfs_fsck *fsck, const struct attr *attr, uin
 	if (!name_cipher(attr, cipher, &bytes, &start) || bytes <= XTSFS_SIV_IV_BYTES)
 		return "the name of an extended attribute is damaged";
 	name_bytes = bytes - XTSFS_SIV_IV_BYTES;
-	if (xtsfs_siv_open(fsck->volume->keys->xattr, NAME_AD, 16, cipher, bytes, ad + SALT_BYTES) < 0)
+	if (xtsfs_keys_siv_open(fsck->volume->keys, XTSFS_SIV_XATTR, NAME_AD, 16, cipher, bytes, ad + SALT_BYTES, NULL) < 0)
 		return "the name of an extended attribute does not decrypt";
 	if (attr->stored_bytes < start + SALT_BYTES + XTSFS_SIV_IV_BYTES + 1)
 		return "the value of an extended attribute is cut short";
 	memcpy(ad, attr->stored + start, SALT_BYTES);
 	value_bytes = attr->stored_bytes - start - SALT_BYTES;
-	if (xtsfs_siv_open(fsck->volume->keys->xattr, ad, SALT_BYTES + name_bytes, attr->stored + start + SALT_BYTES,
-			   value_bytes, plain) < 0 ||
+	if (xtsfs_keys_siv_open(fsck->volume->keys, XTSFS_SIV_XATTR, ad, SALT_BYTES + name_bytes,
+				attr->stored + start + SALT_BYTES, value_bytes, plain, NULL) < 0 ||
 	    plain[value_bytes - XTSFS_SIV_IV_BYTES - 1] != 0x01)
 		return "the value of an extended attribute does not decrypt";
 	return NULL;

@@ -61,7 +61,7 @@ static int parent_hint(struct xtsfs_fsck *fsck, int dir, const char *backing_nam
 
 	if (handle < 0)
 		return handle;
-	r = xtsfs_dirid_read(store, fsck->volume->keys->meta, handle, &disk);
+	r = xtsfs_dirid_read(store, fsck->volume->keys, handle, &disk, NULL);
 	store->ops->close(store, handle);
 	if (r == 0)
 		memcpy(ret_id, disk.parent_id, XTSFS_ID_BYTES);
@@ -272,7 +272,7 @@ void xtsfs_fsck_dirid(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, int h
 {
 	struct xtsfs_fsck_place place = {.dir = dir};
 	struct xtsfs_disk_dirid disk;
-	int r = xtsfs_dirid_read(fsck->store, fsck->volume->keys->meta, handle, &disk);
+	int r = xtsfs_dirid_read(fsck->store, fsck->volume->keys, handle, &disk, NULL);
 
 	if (r == 0) {
 		memcpy(dir->dirid, disk.id, sizeof(dir->dirid));

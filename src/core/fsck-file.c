@@ -80,7 +80,6 @@ int xtsfs_fsck_file_hint(struct xtsfs_fsck *fsck, int dir, const char *backing_n
 {
 	struct xtsfs_disk_block block;
 	struct xtsfs_header header;
-	uint8_t tag[XTSFS_TAG_BYTES];
 	int handle = xtsfs_fsck_open(fsck, dir, backing_name, O_RDONLY), r;
 	ssize_t n;
 
@@ -95,8 +94,8 @@ int xtsfs_fsck_file_hint(struct xtsfs_fsck *fsck, int dir, const char *backing_n
 	memset((uint8_t *)&block + n, 0, sizeof(block) - (size_t)n);
 	r = xtsfs_header_parse(&block, (size_t)n, &header);
 	if (r == 0)
-		r = xtsfs_block0_tag(fsck->volume, &block, tag);
-	if (r < 0 || !xtsfs_equal_secret(tag, block.file.tag, sizeof(tag)))
+		r = xtsfs_block0_verify(fsck->volume, &block, NULL);
+	if (r < 0)
 		return -ENOENT;
 	memcpy(ret_id, header.dirid_hint, XTSFS_ID_BYTES);
 	return 0;
@@ -183,10 +182,15 @@ static bool take_header(struct xtsfs_fsck_file *file)
 {
 	struct xtsfs_fsck *fsck = file->fsck;
 	struct xtsfs_file *state = &file->state;
-	uint8_t tag[XTSFS_TAG_BYTES];
+	bool authentic;
 	ssize_t n = xtsfs_store_pread(fsck->store, file->io.handle, &state->block0, sizeof(state->block0), 0);
 	int parsed, r;
 
+	if (xtsfs_is_torn(fsck->volume, &file->st)) {
+		xtsfs_fsck_report(fsck, &file->place, XTSFS_FSCK_DEBRIS, "reencrypt-torn", XTSFS_FSCK_REPAIRABLE, 0,
+				  "completed when the volume is opened for writing", "its re-encryption was interrupted");
+		return false;
+	}
 	if (n < 0) {
 		xtsfs_fsck_report_io(fsck, &file->place, (int)n, "read the header");
 		return false;
@@ -205,13 +209,18 @@ static bool take_header(struct xtsfs_fsck_file *file)
 				  : "its header is not one of xtsfs, or cut short");
 		return false;
 	}
-	r = xtsfs_block0_tag(fsck->volume, &state->block0, tag);
-	if (r < 0) {
+	r = xtsfs_block0_verify(fsck->volume, &state->block0, &state->under_old);
+	if (r < 0 && r != -XTSFS_EAUTH) {
 		xtsfs_fsck_report_io(fsck, &file->place, r, "verify the header");
 		return false;
 	}
 	state->has_block0 = true;
-	if (xtsfs_equal_secret(tag, state->block0.file.tag, sizeof(tag))) {
+	authentic = r == 0;
+	if (parsed == 0 && !xtsfs_header_fits(fsck->volume, &state->header, state->under_old)) {
+		lose_file(file, "header-bad", "its header is one of a volume in re-encryption, which this is not");
+		return false;
+	}
+	if (authentic) {
 		if (parsed == 0 && has_more_than_header(file)) {
 			lose_file(file, "header-bad",
 				  "there is something behind its header, which a volume without tags does not have");

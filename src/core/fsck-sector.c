@@ -45,7 +45,8 @@ int xtsfs_fsck_load_meta(struct xtsfs_fsck_file *file, uint64_t group_no, struct
 
 	uint8_t tag[XTSFS_TAG_BYTES];
 	struct iovec parts[3];
-	int r = xtsfs_mac_tag(file->fsck->volume->keys->meta, parts, xtsfs_meta_tag_parts(ret_block, parts), tag);
+	int r = xtsfs_mac_tag(xtsfs_group_keys(&file->io, group_no)->meta, parts,
+			      xtsfs_meta_tag_parts(ret_block, parts), tag);
 
 	if (r < 0)
 		return r;

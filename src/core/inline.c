@@ -42,8 +42,9 @@ int xtsfs_inline_store(struct xtsfs_io *io, uint8_t *plain, uint32_t plain_bytes
 		return r;
 	header.flags = XTSFS_FILE_INLINE | XTSFS_FILE_CLEAN;
 	header.plain_bytes = plain_bytes;
+	header.renewed = 0; /* all of it is under the keys of block 0 */
 	xtsfs_header_pack(&header, &block);
-	r = xtsfs_block0_tag(io->volume, &block, block.file.tag);
+	r = xtsfs_block0_tag(xtsfs_group_keys(io, 0), &block, block.file.tag);
 	/* Inline content at a new length is read only if all of it is there. */
 	if (r == 0 && xtsfs_file_is_inline(file) && plain_bytes > file->plain_bytes) {
 		r = store->ops->truncate(store, io->handle, cipher_bytes);

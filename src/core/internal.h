@@ -78,6 +78,11 @@ struct xtsfs_volume {
 	unsigned threads;
 	int lock_handle;
 	struct xtsfs_node *root;
+	bool has_torn;	  /* a file has a redo record (redo.c) and is not to be used: this one (atomic access) */
+	dev_t torn_dev;	  /* set before that */
+	ino_t torn_ino;
+	pthread_mutex_t attr_mutex; /* in re-encryption: an attribute is changed, or renewed */
+	uint64_t moves;		    /* names that went to another directory (atomic access) */
 
 	pthread_mutex_t dir_mutex[XTSFS_DIR_STRIPES];
 	pthread_rwlock_t names_lock;
@@ -186,8 +191,9 @@ void xtsfs_closedir_all(struct xtsfs_volume *volume);
 /** The directory's id, read and verified once. -EUCLEAN. */
 xtsfs_must_check int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir,
 				     uint8_t ret_id[XTSFS_ID_BYTES]);
-xtsfs_must_check int xtsfs_dirid_read(struct xtsfs_store *store, struct xtsfs_mac *meta_mac, int dir,
-				      struct xtsfs_disk_dirid *ret_dirid);
+/** @ret_old (may be NULL): in re-encryption, it is under the old key. */
+xtsfs_must_check int xtsfs_dirid_read(struct xtsfs_store *store, const struct xtsfs_keys *keys, int dir,
+				      struct xtsfs_disk_dirid *ret_dirid, bool *ret_old);
 /** New random id (or *@id if given) in the directory @dir. */
 xtsfs_must_check int xtsfs_dirid_write(struct xtsfs_store *store, struct xtsfs_mac *meta_mac, int dir,
 				       const uint8_t *id, const uint8_t parent_id[XTSFS_ID_BYTES],
@@ -206,6 +212,12 @@ struct xtsfs_backing_name {
 };
 xtsfs_must_check int xtsfs_names_seal(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES],
 				      const char *name, struct xtsfs_backing_name *ret_backing);
+/** The same under the old key; -ENOENT where there is none. */
+xtsfs_must_check int xtsfs_names_seal_old(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES],
+					  const char *name, struct xtsfs_backing_name *ret_backing);
+/** The entry of that name, whichever key it is encrypted under. -ENOENT, with what it would be called. */
+xtsfs_must_check int xtsfs_names_find(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES], int dir_handle,
+				      const char *name, struct xtsfs_backing_name *ret_backing, struct stat *ret_stat);
 /** @dir_handle: where the .name file of a long one is. -EUCLEAN, -EBADMSG, or a store error. */
 xtsfs_must_check int xtsfs_names_open(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES], int dir_handle,
 				      const char *entry, char ret_name[XTSFS_NAME_MAX + 1]);
@@ -218,6 +230,48 @@ xtsfs_must_check int xtsfs_names_place(struct xtsfs_volume *volume, int dir_hand
 void xtsfs_names_remove(struct xtsfs_volume *volume, int dir_handle, const char *entry);
 /** "xtsfs.tmp.…", random. */
 xtsfs_must_check int xtsfs_names_tmp(char ret_name[XTSFS_NAME_MAX + 1]);
+
+/* ---- renew.c: from the old key to the new one (docs/reencrypt.md). 1 if there was something to do, else 0. ---- */
+/** An entry whose name was found under the old key gets its new one. Before anything is made at, moved from or removed
+ * from a name. Takes the directory's stripe. */
+xtsfs_must_check int xtsfs_renew_name(struct xtsfs_volume *volume, struct xtsfs_node *dir, int dir_handle,
+				      const uint8_t dirid[XTSFS_ID_BYTES], const char *name);
+/** The id file of a directory. */
+xtsfs_must_check int xtsfs_renew_dirid(struct xtsfs_volume *volume, struct xtsfs_node *dir);
+/** A symbolic link, at its new name, is replaced. Takes the directory's stripe. */
+xtsfs_must_check int xtsfs_renew_symlink(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char *entry,
+					 struct xtsfs_node *node);
+/** Content, chunk by chunk. @paced, which may be NULL, is called without locks after each, with the stored bytes that
+ * were written; another value than 0 ends it. */
+typedef int (*xtsfs_renew_paced)(void *data, uint64_t bytes);
+xtsfs_must_check int xtsfs_renew_file(struct xtsfs_volume *volume, struct xtsfs_node *node, xtsfs_renew_paced paced,
+				      void *data);
+
+/* ---- xattr.c ---- */
+/** All attributes of an object. */
+xtsfs_must_check int xtsfs_renew_xattrs(struct xtsfs_volume *volume, struct xtsfs_node *node);
+
+/* ---- redo.c: what is being written over a file, so that it can be done again ---- */
+struct xtsfs_redo {
+	const struct xtsfs_disk_block *block0;
+	const uint8_t *image; /* whole blocks, but for the end of the file */
+	uint64_t image_cipher_off;
+	size_t image_bytes;
+	struct timespec mtime;
+};
+/** Write the record, then the file at @handle, durably, then remove the record. The file's lock is held exclusively. */
+xtsfs_must_check int xtsfs_redo_do(struct xtsfs_volume *volume, struct xtsfs_node *node, int handle,
+				   const struct xtsfs_redo *redo);
+/** At the opening of a volume: a record that is there is done again, or, for reading, its file is remembered in
+ * volume->torn. */
+xtsfs_must_check int xtsfs_redo_again(struct xtsfs_volume *volume, char *ret_problem, size_t problem_bytes);
+
+/** Is it the file that has a record? */
+static inline bool xtsfs_is_torn(const struct xtsfs_volume *volume, const struct stat *st)
+{
+	return __atomic_load_n(&volume->has_torn, __ATOMIC_ACQUIRE) && st->st_ino == volume->torn_ino &&
+	       st->st_dev == volume->torn_dev;
+}
 
 /* ---- small ones ---- */
 static inline pthread_mutex_t *xtsfs_dir_mutex(struct xtsfs_volume *volume, const struct xtsfs_node *dir)

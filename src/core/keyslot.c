@@ -22,7 +22,8 @@
  * key made from that is what the TPM asks for: who breaks the TPM open still has to guess the PIN, and pays for each
  * guess.
  *
- * The salt and the nonce are fresh for each sealing and each slot key seals one thing once.
+ * The salt and the nonce are fresh for each sealing and each slot key seals one thing once; in re-encryption once
+ * more, another volume key under another random nonce.
  */
 #include "core/keyslot.h"
 
@@ -217,9 +218,35 @@ int xtsfs_keyslot_open(const struct xtsfs_slot *slot, const uint8_t uuid[static 
 			   slot->tag, volume_key->data);
 	if (r < 0)
 		return r == -XTSFS_EAUTH ? -XTSFS_EPASS : r;
+	if (unlock->ret_slot_key) {
+		xtsfs_secret_free(*unlock->ret_slot_key);
+		*unlock->ret_slot_key = slot_key;
+		slot_key = NULL;
+	}
 	*ret_volume_key = volume_key;
 	volume_key = NULL;
 	return 0;
+}
+
+int xtsfs_keyslot_rewrap(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_UUID_BYTES],
+			 const struct xtsfs_secret *slot_key, const struct xtsfs_secret *volume_key)
+{
+	struct xtsfs_slot wrapped = *slot;
+	uint8_t ad[SLOT_AD_BYTES];
+	int r;
+
+	if (volume_key->bytes != XTSFS_VOLUME_KEY_BYTES || slot_key->bytes != XTSFS_SLOT_KEY_BYTES)
+		return -EINVAL;
+	/* The slot key seals a second time: another nonce. */
+	r = xtsfs_random(wrapped.nonce, sizeof(wrapped.nonce));
+	if (r < 0)
+		return r;
+	fill_ad(uuid, ad);
+	r = xtsfs_gcm_seal(slot_key->data, wrapped.nonce, ad, sizeof(ad), volume_key->data, volume_key->bytes,
+			   wrapped.wrapped_key, wrapped.tag);
+	if (r == 0)
+		*slot = wrapped;
+	return r;
 }
 
 int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_UUID_BYTES],

@@ -36,4 +36,11 @@ xtsfs_must_check int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t u
 					const struct xtsfs_unlock *with, const struct xtsfs_argon2 *params,
 					const struct xtsfs_secret *volume_key);
 
+/**
+ * The same slot, with its kind, salt and costs, for another volume key: @slot_key is what xtsfs_keyslot_open() derived.
+ * Returns 0, -EINVAL, -EIO.
+ */
+xtsfs_must_check int xtsfs_keyslot_rewrap(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_UUID_BYTES],
+					  const struct xtsfs_secret *slot_key, const struct xtsfs_secret *volume_key);
+
 #endif

@@ -97,7 +97,7 @@ bool xtsfs_volume_is_locked(struct xtsfs_volume *volume)
 static int verify(struct xtsfs_volume *volume, const struct xtsfs_keys *keys)
 {
 	struct xtsfs_disk_dirid dirid;
-	int r = xtsfs_dirid_read(volume->store, keys->meta, volume->store->root, &dirid);
+	int r = xtsfs_dirid_read(volume->store, keys, volume->store->root, &dirid, NULL);
 
 	if (r == -XTSFS_EDAMAGED) /* not a word of it is to be believed */
 		return -XTSFS_EAUTH;

@@ -7,12 +7,20 @@
 
 #include <string.h>
 
-int xtsfs_block0_tag(struct xtsfs_volume *volume, const struct xtsfs_disk_block *block,
+int xtsfs_block0_tag(const struct xtsfs_keys *keys, const struct xtsfs_disk_block *block,
 		     uint8_t ret_tag[XTSFS_TAG_BYTES])
 {
 	struct iovec parts[3];
 
-	return xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_header_tag_parts(block, parts), ret_tag);
+	return xtsfs_mac_tag(keys->meta, parts, xtsfs_header_tag_parts(block, parts), ret_tag);
+}
+
+int xtsfs_block0_verify(struct xtsfs_volume *volume, const struct xtsfs_disk_block *block, bool *ret_old)
+{
+	struct iovec parts[3];
+
+	return xtsfs_keys_meta_verify(volume->keys, parts, xtsfs_header_tag_parts(block, parts), block->file.tag,
+				      ret_old);
 }
 
 int xtsfs_meta_load(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *ret_block)
@@ -41,7 +49,7 @@ int xtsfs_meta_load(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_bl
 		xtsfs_meta_pack(group_no, file->header.file_id, ret_block);
 		return 0;
 	}
-	r = xtsfs_mac_tag(io->volume->keys->meta, parts, xtsfs_meta_tag_parts(ret_block, parts), tag);
+	r = xtsfs_mac_tag(xtsfs_group_keys(io, group_no)->meta, parts, xtsfs_meta_tag_parts(ret_block, parts), tag);
 	if (r < 0)
 		return r;
 	if (xtsfs_meta_check(ret_block, group_no, file->header.file_id) < 0 ||
@@ -65,10 +73,11 @@ int xtsfs_meta_seal(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_bl
 
 	if (group_no == 0) {
 		xtsfs_header_pack(&io->file->header, block);
-		return xtsfs_block0_tag(io->volume, block, block->file.tag);
+		return xtsfs_block0_tag(xtsfs_group_keys(io, 0), block, block->file.tag);
 	}
 	xtsfs_meta_pack(group_no, io->file->header.file_id, block);
-	return xtsfs_mac_tag(io->volume->keys->meta, parts, xtsfs_meta_tag_parts(block, parts), block->meta.tag);
+	return xtsfs_mac_tag(xtsfs_group_keys(io, group_no)->meta, parts, xtsfs_meta_tag_parts(block, parts),
+			     block->meta.tag);
 }
 
 int xtsfs_meta_store(struct xtsfs_io *io, uint64_t group_no, struct xtsfs_disk_block *block)

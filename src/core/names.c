@@ -5,6 +5,9 @@
  * The encryption is deterministic, so looking a name up is encrypting it and asking the backing directory. A .name
  * file's content follows from its own name, so making one that exists already is harmless; it is made durable at once
  * (long names are rare), under a temporary name, so that an entry never appears without it.
+ *
+ * In re-encryption an entry is there as encrypted under one of two keys, and goes from the old to the new one by a
+ * rename (renew.c).
  */
 #include "core/internal.h"
 
@@ -15,8 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
-int xtsfs_names_seal(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES], const char *name,
-		     struct xtsfs_backing_name *ret_backing)
+static int seal(const struct xtsfs_keys *keys, const uint8_t dirid[XTSFS_ID_BYTES], const char *name,
+		struct xtsfs_backing_name *ret_backing)
 {
 	uint8_t padded[XTSFS_NAME_PADDED_MAX], cipher[XTSFS_NAME_CIPHER_MAX], hash[32];
 	size_t bytes = strlen(name), padded_bytes;
@@ -25,7 +28,7 @@ int xtsfs_names_seal(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_B
 	if (r < 0)
 		return r;
 	padded_bytes = xtsfs_name_pad(name, bytes, padded);
-	r = xtsfs_siv_seal(volume->keys->name, dirid, XTSFS_ID_BYTES, padded, padded_bytes, cipher);
+	r = xtsfs_siv_seal(keys->name, dirid, XTSFS_ID_BYTES, padded, padded_bytes, cipher);
 	if (r < 0)
 		return r;
 	if (!xtsfs_name_is_long(padded_bytes + XTSFS_SIV_IV_BYTES)) {
@@ -41,6 +44,39 @@ int xtsfs_names_seal(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_B
 	return 0;
 }
 
+int xtsfs_names_seal(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES], const char *name,
+		     struct xtsfs_backing_name *ret_backing)
+{
+	return seal(volume->keys, dirid, name, ret_backing);
+}
+
+int xtsfs_names_seal_old(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES], const char *name,
+			 struct xtsfs_backing_name *ret_backing)
+{
+	return volume->keys->old ? seal(volume->keys->old, dirid, name, ret_backing) : -ENOENT;
+}
+
+int xtsfs_names_find(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES], int dir_handle, const char *name,
+		     struct xtsfs_backing_name *ret_backing, struct stat *ret_stat)
+{
+	struct xtsfs_store *store = volume->store;
+	struct xtsfs_backing_name old;
+	int r = xtsfs_names_seal(volume, dirid, name, ret_backing);
+
+	if (r < 0)
+		return r;
+	r = store->ops->stat(store, dir_handle, ret_backing->entry, ret_stat);
+	if (r != -ENOENT || !volume->keys->old)
+		return r;
+	r = xtsfs_names_seal_old(volume, dirid, name, &old);
+	if (r == 0)
+		r = store->ops->stat(store, dir_handle, old.entry, ret_stat);
+	if (r == 0)
+		*ret_backing = old;
+	/* It may have been renamed from old to new between the two, which happens once at most. */
+	return r == -ENOENT ? store->ops->stat(store, dir_handle, ret_backing->entry, ret_stat) : r;
+}
+
 static int open_cipher(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID_BYTES], const uint8_t *cipher,
 		       size_t bytes, char ret_name[XTSFS_NAME_MAX + 1])
 {
@@ -49,7 +85,7 @@ static int open_cipher(struct xtsfs_volume *volume, const uint8_t dirid[XTSFS_ID
 
 	if (bytes < XTSFS_NAME_CIPHER_MIN || bytes > XTSFS_NAME_CIPHER_MAX || bytes % 16)
 		return -XTSFS_EDAMAGED;
-	r = xtsfs_siv_open(volume->keys->name, dirid, XTSFS_ID_BYTES, cipher, bytes, padded);
+	r = xtsfs_keys_siv_open(volume->keys, XTSFS_SIV_NAME, dirid, XTSFS_ID_BYTES, cipher, bytes, padded, NULL);
 	return r < 0 ? r : xtsfs_name_unpad(padded, bytes - XTSFS_SIV_IV_BYTES, ret_name);
 }
 

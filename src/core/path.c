@@ -121,11 +121,17 @@ static int walk_down(struct walk *walk, struct xtsfs_node **node, const char *na
 {
 	struct xtsfs_backing_name backing;
 	uint8_t dirid[XTSFS_ID_BYTES];
+	struct xtsfs_fd *fd;
 	struct stat st;
 	int r = xtsfs_dirid_get(walk->volume, *node, dirid);
 
 	if (r == 0)
-		r = xtsfs_names_seal(walk->volume, dirid, name, &backing);
+		r = xtsfs_fd_get(walk->volume, *node, XTSFS_ACCESS_PATH, &fd);
+	if (r == 0) {
+		r = xtsfs_names_find(walk->volume, dirid, fd->handle, name, &backing, &st);
+		xtsfs_fd_put(walk->volume, fd);
+		r = r == -ENOENT ? 0 : r; /* where it would be */
+	}
 	if (r == 0 && backing.long_text[0])
 		r = tell(walk, backing.entry, XTSFS_NAME_LONG_SUFFIX);
 	if (r == 0)

@@ -45,7 +45,9 @@ static int end_begin(struct xtsfs_volume *volume, struct xtsfs_node *dir, const 
 		r = xtsfs_names_seal(volume, dirid, name, &ret->backing);
 	if (r == 0)
 		r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &ret->fd);
-	return r;
+	if (r == 0)
+		r = xtsfs_renew_name(volume, dir, ret->fd->handle, dirid, name);
+	return r < 0 ? r : 0;
 }
 
 static void end_look(struct xtsfs_volume *volume, struct end *end)
@@ -330,6 +332,8 @@ static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct e
 				       flags);
 	if (r == 0)
 		move_links(volume, from, to, flags);
+	if (r == 0 && from->dir != to->dir)
+		(void)__atomic_add_fetch(&volume->moves, 1, __ATOMIC_RELAXED);
 	pthread_rwlock_unlock(&volume->names_lock);
 	if (r < 0) {
 		if (!target)

@@ -55,7 +55,7 @@ int xtsfs_sector_crypt(struct xtsfs_io *io, enum xtsfs_direction direction, uint
 		       uint8_t *out, size_t bytes)
 {
 	const uint8_t *id = io->file->header.file_id;
-	struct xtsfs_keys *keys = io->volume->keys;
+	struct xtsfs_keys *keys = xtsfs_sector_keys(io, sector_no);
 	struct xtsfs_run run = {.in = in, .out = out, .bytes = bytes, .sector_bytes = XTSFS_BLOCK_BYTES};
 
 	xtsfs_tweak_add(id, sector_no, run.first_tweak);
@@ -105,7 +105,7 @@ int xtsfs_sector_tag(struct xtsfs_io *io, uint64_t sector_no, uint32_t plain_byt
 	memcpy(prefix.id, io->file->header.file_id, sizeof(prefix.id));
 	prefix.sector_no = xtsfs_le64_of(sector_no);
 	prefix.plain_bytes = xtsfs_le64_of(plain_bytes);
-	return xtsfs_mac_tag(io->volume->keys->sector, parts, 2, ret_tag);
+	return xtsfs_mac_tag(xtsfs_sector_keys(io, sector_no)->sector, parts, 2, ret_tag);
 }
 
 /* Spec 9.8, for a sector that is not good by itself. */

@@ -206,11 +206,15 @@ static int try_tpm_slot(struct attempt *attempt, const struct xtsfs_slot *slot, 
 	r = xtsfs_tpm2_unseal(attempt->way->source->tpm, auth, &slot->tpm2, &token, report->text, sizeof(report->text));
 	if (r < 0)
 		return fail_device(attempt, r);
-	attempt->with = (struct xtsfs_unlock){.token = token, .stretched = stretched, .slot = (int)slot->id};
+	attempt->with = (struct xtsfs_unlock){.token = token,
+					      .stretched = stretched,
+					      .slot = (int)slot->id,
+					      .ret_slot_key = attempt->way->ret_slot_key};
 	report->text[0] = '\0';
 	report->of_source = false;
 	r = try(attempt, "TPM's key");
-	attempt->with = (struct xtsfs_unlock){.slot = attempt->way->slot};
+	attempt->with = (struct xtsfs_unlock){.slot = attempt->way->slot,
+					      .ret_slot_key = attempt->way->ret_slot_key};
 	return r;
 }
 
@@ -352,7 +356,7 @@ int xtsfs_unlock_volume(const struct xtsfs_conf *conf, const struct xtsfs_unlock
 	struct attempt attempt = {
 		.conf = conf,
 		.way = way,
-		.with = {.slot = way->slot},
+		.with = {.slot = way->slot, .ret_slot_key = way->ret_slot_key},
 		.report = ret_report,
 		.ret_volume_key = ret_volume_key,
 		.ret_slot = ret_slot,

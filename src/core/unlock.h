@@ -29,6 +29,7 @@ struct xtsfs_unlock_way {
 	 */
 	void (*tell)(void *context, int r, const struct xtsfs_unlock_report *report);
 	void *context;
+	struct xtsfs_secret **ret_slot_key; /* NULL, or where the key of the slot that opened goes */
 };
 
 /**

@@ -85,8 +85,7 @@ static int take_lock(struct xtsfs_volume *volume, const char *holder, char *ret_
 static int look_for_marker(struct xtsfs_volume *volume, bool quiet)
 {
 	struct xtsfs_store *store = volume->store;
-	struct xtsfs_disk_unclean disk;
-	uint8_t tag[XTSFS_TAG_BYTES];
+	struct xtsfs_disk_unclean disk = {0};
 	struct iovec parts[2];
 	ssize_t n;
 	int handle, r;
@@ -101,11 +100,11 @@ static int look_for_marker(struct xtsfs_volume *volume, bool quiet)
 	store->ops->close(store, handle);
 	if (n < 0)
 		return (int)n;
-	r = xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_unclean_tag_parts(&disk, parts), tag);
-	if (r < 0)
+	r = xtsfs_keys_meta_verify(volume->keys, parts, xtsfs_unclean_tag_parts(&disk, parts), disk.tag, NULL);
+	if (r < 0 && r != -XTSFS_EAUTH)
 		return r;
-	volume->unclean = n == sizeof(disk) && memcmp(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic)) == 0 &&
-			  xtsfs_equal_secret(tag, disk.tag, sizeof(tag));
+	volume->unclean = r == 0 && n == sizeof(disk) &&
+			  memcmp(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic)) == 0;
 	volume->marker_s = volume->unclean ? (int64_t)xtsfs_le64_get(disk.unix_s) : 0;
 	if (quiet) /* beside a writer, whose marker it is */
 		return 0;
@@ -203,6 +202,7 @@ static void free_volume(struct xtsfs_volume *volume)
 	pthread_mutex_destroy(&volume->table_mutex);
 	pthread_mutex_destroy(&volume->fd_mutex);
 	pthread_mutex_destroy(&volume->pending_mutex);
+	pthread_mutex_destroy(&volume->attr_mutex);
 	pthread_mutex_destroy(&volume->flush_mutex);
 	pthread_rwlock_destroy(&volume->key_lock);
 	free(volume);
@@ -241,6 +241,8 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 		if (r < 0)
 			say(ret_problem, problem_bytes, "cannot make %s: %s", XTSFS_NAME_UNCLEAN, xtsfs_strerror(r));
 	}
+	if (r == 0 && volume->keys->old && !params->peek)
+		r = xtsfs_redo_again(volume, ret_problem, problem_bytes);
 	return r;
 }
 
@@ -274,6 +276,7 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	pthread_mutex_init(&volume->table_mutex, NULL);
 	pthread_mutex_init(&volume->fd_mutex, NULL);
 	pthread_mutex_init(&volume->pending_mutex, NULL);
+	pthread_mutex_init(&volume->attr_mutex, NULL);
 	pthread_mutex_init(&volume->flush_mutex, NULL);
 	pthread_rwlock_init(&volume->key_lock, NULL);
 	memcpy(volume->uuid, config->uuid, sizeof(volume->uuid));
@@ -320,8 +323,9 @@ int xtsfs_volume_warm(struct xtsfs_volume *volume)
 {
 	int r = 0;
 
-	for (unsigned i = 0; r == 0 && i < volume->keys->content_keys; i++)
-		r = xtsfs_pool_warm(volume->keys->content[i], volume->keys->content_keys == 1 ? volume->threads : 1);
+	for (const struct xtsfs_keys *keys = volume->keys; keys; keys = keys->old)
+		for (unsigned i = 0; r == 0 && i < keys->content_keys; i++)
+			r = xtsfs_pool_warm(keys->content[i], keys->content_keys == 1 ? volume->threads : 1);
 	return r;
 }
 

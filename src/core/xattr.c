@@ -61,7 +61,8 @@ static const char *prefix_for(const struct xtsfs_node *node)
 	return S_ISREG(node->type) || S_ISDIR(node->type) ? "user.xtsfs." : "trusted.xtsfs.";
 }
 
-static int seal_name(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name, struct attr *ret)
+static int seal_name_with(const struct xtsfs_keys *keys, const struct xtsfs_node *node, const char *name,
+			  struct attr *ret)
 {
 	size_t bytes = strlen(name), chars;
 	char text[XTSFS_NAME_MAX + 1], hash_text[44];
@@ -69,7 +70,7 @@ static int seal_name(struct xtsfs_volume *volume, const struct xtsfs_node *node,
 	int r = check_name(name);
 
 	if (r == 0)
-		r = xtsfs_siv_seal(volume->keys->xattr, NAME_AD, 16, name, bytes, ret->cipher);
+		r = xtsfs_siv_seal(keys->xattr, NAME_AD, 16, name, bytes, ret->cipher);
 	if (r < 0)
 		return r;
 	ret->prefix = prefix_for(node);
@@ -88,6 +89,17 @@ static int seal_name(struct xtsfs_volume *volume, const struct xtsfs_node *node,
 	xtsfs_base64_encode(hash, sizeof(hash), hash_text);
 	snprintf(ret->backing, sizeof(ret->backing), "%s" LONG_PREFIX "%s", ret->prefix, hash_text);
 	return 0;
+}
+
+static int seal_name(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name, struct attr *ret)
+{
+	return seal_name_with(volume->keys, node, name, ret);
+}
+
+/* In re-encryption: what it was called under the old key. */
+static int seal_name_old(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name, struct attr *ret)
+{
+	return volume->keys->old ? seal_name_with(volume->keys->old, node, name, ret) : -ENODATA;
 }
 
 /* Where the stored value's random bytes begin: behind the name of a long one. -EIO if it does not fit. */
@@ -117,17 +129,35 @@ static ssize_t open_value(struct xtsfs_volume *volume, const char *name, const s
 	memcpy(ad, stored + start, SALT_BYTES);
 	memcpy(ad + SALT_BYTES, name, name_bytes);
 	plain_bytes = stored_bytes - (size_t)start - SALT_BYTES - XTSFS_SIV_IV_BYTES;
-	r = xtsfs_siv_open(volume->keys->xattr, ad, SALT_BYTES + name_bytes, stored + start + SALT_BYTES,
-			   plain_bytes + XTSFS_SIV_IV_BYTES, ret_plain);
+	r = xtsfs_keys_siv_open(volume->keys, XTSFS_SIV_XATTR, ad, SALT_BYTES + name_bytes, stored + start + SALT_BYTES,
+				plain_bytes + XTSFS_SIV_IV_BYTES, ret_plain, NULL);
 	if (r < 0)
 		return r == -XTSFS_EAUTH ? -EIO : r;
 	return ret_plain[plain_bytes - 1] == 0x01 ? (ssize_t)plain_bytes - 1 : -EIO;
 }
 
+/* The stored value, whichever key it is under; *attr becomes that one. */
+static ssize_t get_stored(struct xtsfs_volume *volume, const struct xtsfs_node *node, const struct xtsfs_at *at,
+			  const char *name, struct attr *attr, uint8_t *stored, size_t room)
+{
+	struct xtsfs_store *store = volume->store;
+	ssize_t n = store->ops->getxattr(store, at->handle, at->name, attr->backing, stored, room);
+	struct attr old;
+
+	if (n != -ENODATA || !volume->keys->old)
+		return n;
+	n = seal_name_old(volume, node, name, &old);
+	if (n == 0)
+		n = store->ops->getxattr(store, at->handle, at->name, old.backing, stored, room);
+	if (n >= 0)
+		*attr = old;
+	/* It may have been renewed between the two, which happens once at most. */
+	return n == -ENODATA ? store->ops->getxattr(store, at->handle, at->name, attr->backing, stored, room) : n;
+}
+
 static ssize_t get_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at,
 			     const char *name, void *ret_value, size_t room)
 {
-	struct xtsfs_store *store = volume->store;
 	size_t most = VALUE_MAX_BYTES + 1024;
 	auto_wiped uint8_t *stored = malloc(most), *plain = malloc(most);
 	struct attr attr;
@@ -138,7 +168,7 @@ static ssize_t get_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *nod
 		return r;
 	if (!stored || !plain)
 		return -ENOMEM;
-	n = store->ops->getxattr(store, at->handle, at->name, attr.backing, stored, most);
+	n = get_stored(volume, node, at, name, &attr, stored, most);
 	/* trusted.* on a symlink without privilege looks absent */
 	if (n < 0)
 		return n == -EPERM || n == -EOPNOTSUPP ? -ENODATA : n;
@@ -237,6 +267,55 @@ static int set_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *node, s
 				    flags);
 }
 
+/* From the old key to the new one; the mutex is held. 1 if there was something to do. */
+static int renew_one(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at, const char *name)
+{
+	struct xtsfs_store *store = volume->store;
+	size_t most = VALUE_MAX_BYTES + 1024;
+	auto_wiped uint8_t *stored = NULL, *plain = NULL;
+	struct attr old;
+	ssize_t n;
+	int r = seal_name_old(volume, node, name, &old);
+
+	if (r < 0)
+		return r == -ENODATA ? 0 : r;
+	stored = malloc(most);
+	plain = malloc(most);
+	if (!stored || !plain)
+		return -ENOMEM;
+	n = store->ops->getxattr(store, at->handle, at->name, old.backing, stored, most);
+	if (n < 0)
+		return n == -ENODATA || n == -EPERM || n == -EOPNOTSUPP ? 0 : (int)n;
+	n = open_value(volume, name, &old, stored, (size_t)n, plain);
+	if (n < 0)
+		return (int)n;
+	/* Both at once is what a crash leaves between these two, and then the new one is the later. */
+	r = set_encrypted(volume, node, at, name, plain, (size_t)n, XATTR_CREATE);
+	if (r == 0 || r == -EEXIST)
+		r = store->ops->removexattr(store, at->handle, at->name, old.backing);
+	return r < 0 ? r : 1;
+}
+
+/* Before an attribute is changed: there must not be an older one to come back. */
+static void begin_change(struct xtsfs_volume *volume)
+{
+	if (volume->keys->old)
+		pthread_mutex_lock(&volume->attr_mutex);
+}
+
+static void end_change(struct xtsfs_volume *volume)
+{
+	if (volume->keys->old)
+		pthread_mutex_unlock(&volume->attr_mutex);
+}
+
+static int renew_to_change(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at, const char *name)
+{
+	int r = volume->keys->old ? renew_one(volume, node, at, name) : 0;
+
+	return r < 0 ? r : 0;
+}
+
 int xtsfs_setxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const char *name, const void *value,
 		   size_t bytes, int flags)
 {
@@ -249,17 +328,22 @@ int xtsfs_setxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const c
 	r = xtsfs_at_get(volume, node, &at);
 	if (r < 0)
 		return r;
-	if (is_acl(name))
+	if (is_acl(name)) {
 		r = store->ops->setxattr(store, at.handle, at.name, name, value, bytes, flags);
-	else
-		r = set_encrypted(volume, node, &at, name, value, bytes, flags);
+	} else {
+		begin_change(volume);
+		r = renew_to_change(volume, node, &at, name);
+		if (r == 0)
+			r = set_encrypted(volume, node, &at, name, value, bytes, flags);
+		end_change(volume);
+	}
 	xtsfs_at_put(volume, &at);
 	return r;
 }
 
 /* The plain name of one backing attribute. 0, or an error for what is not one of ours. */
 static int open_name(struct xtsfs_volume *volume, const struct xtsfs_at *at, const char *prefix, const char *backing,
-		     char ret_name[NAME_MAX_BYTES + 1])
+		     char ret_name[NAME_MAX_BYTES + 1], bool *ret_old)
 {
 	struct xtsfs_store *store = volume->store;
 	size_t prefix_chars = strlen(prefix), bytes;
@@ -298,11 +382,22 @@ static int open_name(struct xtsfs_volume *volume, const struct xtsfs_at *at, con
 	}
 	if (bytes <= XTSFS_SIV_IV_BYTES)
 		return -EIO;
-	r = xtsfs_siv_open(volume->keys->xattr, NAME_AD, 16, cipher, bytes, ret_name);
+	r = xtsfs_keys_siv_open(volume->keys, XTSFS_SIV_XATTR, NAME_AD, 16, cipher, bytes, ret_name, ret_old);
 	if (r < 0)
 		return r;
 	ret_name[bytes - XTSFS_SIV_IV_BYTES] = '\0';
 	return 0;
+}
+
+/* Of an attribute that is there under the old key: under the new one, too? Then it is that one. */
+static bool is_doubled(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_at *at,
+		       const char *name)
+{
+	struct xtsfs_store *store = volume->store;
+	struct attr attr;
+
+	return seal_name(volume, node, name, &attr) == 0 &&
+	       store->ops->getxattr(store, at->handle, at->name, attr.backing, NULL, 0) >= 0;
 }
 
 static ssize_t list(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_at *at, char *ret_list,
@@ -325,13 +420,14 @@ static ssize_t list(struct xtsfs_volume *volume, struct xtsfs_node *node, const 
 		if (is_acl(name)) {
 			shown = name;
 		} else {
-			int r = open_name(volume, at, prefix_for(node), name, plain);
+			bool old = false;
+			int r = open_name(volume, at, prefix_for(node), name, plain, &old);
 
 			if (r == -EIO || r == -XTSFS_EAUTH)
 				xtsfs_warning(
 					"inode %llu: an extended attribute's name does not decrypt, not showing it",
 					(unsigned long long)node->ino);
-			if (r < 0)
+			if (r < 0 || (old && is_doubled(volume, node, at, plain)))
 				continue;
 		}
 		if (room && used + strlen(shown) + 1 > room)
@@ -355,6 +451,53 @@ ssize_t xtsfs_listxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, ch
 	return n;
 }
 
+static int renew_listed(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at)
+{
+	struct xtsfs_store *store = volume->store;
+	xtsfs_auto_free char *backing = malloc(VALUE_MAX_BYTES);
+	int first = 0, renewed = 0;
+	ssize_t n;
+
+	if (!backing)
+		return -ENOMEM;
+	n = store->ops->listxattr(store, at->handle, at->name, backing, VALUE_MAX_BYTES);
+	if (n < 0)
+		return n == -EOPNOTSUPP ? 0 : (int)n;
+	for (const char *name = backing; name < backing + n; name += strlen(name) + 1) {
+		char plain[NAME_MAX_BYTES + 1];
+		bool old = false;
+		int r = open_name(volume, at, prefix_for(node), name, plain, &old);
+
+		/* Not one of ours; or gone meanwhile. */
+		if (r == -ENODATA || (r == 0 && !old))
+			continue;
+		if (r == 0) {
+			xtsfs_guard_mutex(&volume->attr_mutex);
+			r = renew_one(volume, node, at, plain);
+		}
+		if (r < 0 && first == 0)
+			first = r == -XTSFS_EAUTH ? -EIO : r;
+		if (r > 0)
+			renewed = 1;
+	}
+	return first < 0 ? first : renewed;
+}
+
+int xtsfs_renew_xattrs(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	struct xtsfs_at at;
+	int r;
+
+	if (!volume->keys->old)
+		return 0;
+	r = xtsfs_at_get(volume, node, &at);
+	if (r < 0)
+		return r;
+	r = renew_listed(volume, node, &at);
+	xtsfs_at_put(volume, &at);
+	return r;
+}
+
 int xtsfs_removexattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const char *name)
 {
 	struct xtsfs_store *store = volume->store;
@@ -370,7 +513,12 @@ int xtsfs_removexattr(struct xtsfs_volume *volume, struct xtsfs_node *node, cons
 		r = xtsfs_at_get(volume, node, &at);
 	if (r < 0)
 		return r;
-	r = store->ops->removexattr(store, at.handle, at.name, is_acl(name) ? name : attr.backing);
+	begin_change(volume);
+	if (!is_acl(name))
+		r = renew_to_change(volume, node, &at, name);
+	if (r == 0)
+		r = store->ops->removexattr(store, at.handle, at.name, is_acl(name) ? name : attr.backing);
+	end_change(volume);
 	xtsfs_at_put(volume, &at);
 	return r;
 }

@@ -14,6 +14,8 @@
 #define XTSFS_CONFIG_DEPTH   32U /* objects and arrays inside each other */
 #define XTSFS_CONFIG_VERSION 1
 
+#define XTSFS_CONFIG_REENCRYPT "reencrypt" /* an incompatible feature, and the member that it is about */
+
 /* `"hmac": "` 43 characters `"` LF `}` LF, the end of the file (spec 4). */
 #define XTSFS_CONFIG_HMAC_OPEN	"\"hmac\": \""
 #define XTSFS_CONFIG_HMAC_CLOSE "\"\n}\n"

@@ -326,7 +326,7 @@ static int check_names(struct parse *parse, json_object *features, const char *n
 }
 
 /* May this program read the rest? */
-static int parse_version(struct parse *parse, json_object *root)
+static int parse_version(struct parse *parse, json_object *root, bool *ret_reencrypting)
 {
 	json_object *version, *features, *names;
 	int r;
@@ -344,11 +344,41 @@ static int parse_version(struct parse *parse, json_object *root)
 		r = check_names(parse, features, "incompatible", &names);
 	if (r < 0)
 		return r;
-	/* Version 1 defines no incompatible feature, so any is one too many. */
-	if (json_object_array_length(names) > 0)
-		return refuse(parse, XTSFS_EFEATURE, "incompatible feature '%s' is not known",
-			      show(json_object_get_string(json_object_array_get_idx(names, 0))).text);
+	for (size_t i = 0; i < json_object_array_length(names); i++) {
+		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
+
+		if (strcmp(name, XTSFS_CONFIG_REENCRYPT) != 0)
+			return refuse(parse, XTSFS_EFEATURE, "incompatible feature '%s' is not known", show(name).text);
+		*ret_reencrypting = true;
+	}
 	return 0;
+}
+
+/* What replaces the volume key, or has (spec 14.1). */
+static int parse_generation(struct parse *parse, json_object *root, struct xtsfs_config *config)
+{
+	json_object *member;
+	int64_t generation = 0;
+	int r = 0;
+
+	if (json_object_object_get_ex(root, "key_generation", &member))
+		r = get_integer(parse, root, "key_generation", 0, XTSFS_KEY_GENERATION_MAX, XTSFS_EDAMAGED,
+				&generation);
+	config->key_generation = (uint32_t)generation;
+	if (r < 0 || !config->reencrypting) {
+		if (r == 0 && json_object_object_get_ex(root, XTSFS_CONFIG_REENCRYPT, &member))
+			return refuse(parse, XTSFS_EDAMAGED, "'%s' is there without its feature",
+				      XTSFS_CONFIG_REENCRYPT);
+		return r;
+	}
+	r = get_member(parse, root, XTSFS_CONFIG_REENCRYPT, json_type_object, &member);
+	if (r == 0)
+		r = get_bytes(parse, member, "nonce", config->old_key.nonce, sizeof(config->old_key.nonce));
+	if (r == 0)
+		r = get_bytes(parse, member, "key", config->old_key.wrapped_key, sizeof(config->old_key.wrapped_key));
+	if (r == 0)
+		r = get_bytes(parse, member, "tag", config->old_key.tag, sizeof(config->old_key.tag));
+	return r;
 }
 
 /* Cut to what fits, between characters. */
@@ -367,7 +397,7 @@ static int parse_root(struct parse *parse, json_object *root, struct xtsfs_confi
 {
 	const char *uuid, *writer, *integrity;
 	int64_t sector_bytes, content_keys;
-	int r = parse_version(parse, root);
+	int r = parse_version(parse, root, &config->reencrypting);
 
 	if (r < 0)
 		return r;
@@ -398,6 +428,9 @@ static int parse_root(struct parse *parse, json_object *root, struct xtsfs_confi
 		return refuse(parse, XTSFS_EDAMAGED, "'content_keys' is %lld, not a power of two",
 			      (long long)content_keys);
 	config->content_keys = (unsigned)content_keys;
+	r = parse_generation(parse, root, config);
+	if (r < 0)
+		return r;
 	return parse_slots(parse, root, config);
 }
 

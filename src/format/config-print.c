@@ -183,20 +183,48 @@ static int set_slots(json_object *root, const struct xtsfs_config *config)
 	return set(root, "slots", array);
 }
 
-/* A parsed file has both arrays, and they may name compatible features of others. */
-static int set_features(json_object *root)
+/* The only incompatible feature there is: all others are refused by the reader. */
+static int set_incompatible(json_object *features, const struct xtsfs_config *config)
 {
-	json_object *features, *ignored;
-	int r = 0;
+	json_object *names = json_object_new_array();
+	json_object *name = config->reencrypting ? json_object_new_string(XTSFS_CONFIG_REENCRYPT) : NULL;
 
-	if (json_object_object_get_ex(root, "features", &ignored))
-		return 0;
-	features = ensure_object(root, "features");
-	if (!features)
+	if (!names || (config->reencrypting && (!name || json_object_array_add(names, name) < 0))) {
+		json_object_put(name);
+		json_object_put(names);
 		return -ENOMEM;
-	r = set(features, "incompatible", json_object_new_array());
-	if (r == 0)
+	}
+	return set(features, "incompatible", names);
+}
+
+/* A parsed file has both arrays, and the second may name features of others. */
+static int set_features(json_object *root, const struct xtsfs_config *config)
+{
+	json_object *features = ensure_object(root, "features"), *ignored;
+	int r = features ? set_incompatible(features, config) : -ENOMEM;
+
+	if (r == 0 && !json_object_object_get_ex(features, "compatible", &ignored))
 		r = set(features, "compatible", json_object_new_array());
+	return r;
+}
+
+static int set_generation(json_object *root, const struct xtsfs_config *config)
+{
+	json_object *object;
+	int r = config->key_generation ? set_integer(root, "key_generation", config->key_generation) : 0;
+
+	if (!config->reencrypting)
+		json_object_object_del(root, XTSFS_CONFIG_REENCRYPT);
+	if (r < 0 || !config->reencrypting)
+		return r;
+	object = ensure_object(root, XTSFS_CONFIG_REENCRYPT);
+	if (!object)
+		return -ENOMEM;
+	r = set_bytes(object, "nonce", config->old_key.nonce, sizeof(config->old_key.nonce));
+	if (r == 0)
+		r = set_bytes(object, "key", config->old_key.wrapped_key, sizeof(config->old_key.wrapped_key));
+	if (r == 0)
+		r = set_bytes(object, "tag", config->old_key.tag, sizeof(config->old_key.tag));
 	return r;
 }
 
@@ -215,13 +243,15 @@ static int set_root(json_object *root, const struct xtsfs_config *config)
 	if (r == 0)
 		r = set_text(root, "writer", config->writer);
 	if (r == 0)
-		r = set_features(root);
+		r = set_features(root, config);
 	if (r == 0)
 		r = set_integer(root, "sector_bytes", 4096);
 	if (r == 0)
 		r = set_text(root, "integrity", xtsfs_integrity_name(config->integrity));
 	if (r == 0)
 		r = set_integer(root, "content_keys", config->content_keys);
+	if (r == 0)
+		r = set_generation(root, config);
 	if (r == 0)
 		r = set_slots(root, config);
 	return r;

@@ -24,6 +24,7 @@
 #define XTSFS_CONFIG_HMAC_BYTES 32U
 #define XTSFS_KEYFILE_MIN_BYTES 32U
 #define XTSFS_KEYFILE_MAX_BYTES (8U * 1024 * 1024)
+#define XTSFS_KEY_GENERATION_MAX 2147483647U
 
 enum xtsfs_integrity {
 	XTSFS_INTEGRITY_AES_GMAC,
@@ -75,12 +76,22 @@ struct xtsfs_slot {
 			*/
 };
 
+/* The volume key that is being replaced, under the one that replaces it (spec 14.1). */
+struct xtsfs_wrapped_key {
+	uint8_t nonce[12];
+	uint8_t wrapped_key[XTSFS_VOLUME_KEY_BYTES];
+	uint8_t tag[16];
+};
+
 struct xtsfs_config {
 	uint8_t uuid[XTSFS_UUID_BYTES];
 	char created[32];
 	char writer[64];
 	enum xtsfs_integrity integrity;
 	unsigned content_keys;
+	uint32_t key_generation; /* how often the volume key was replaced */
+	bool reencrypting;	 /* and it is being replaced now: old_key is there */
+	struct xtsfs_wrapped_key old_key;
 	unsigned slot_count;
 	struct xtsfs_slot slots[XTSFS_CONFIG_SLOTS];
 	void *document; /* json-c object with all members, unknown ones too; owned */

@@ -59,6 +59,7 @@ void xtsfs_header_pack(const struct xtsfs_header *header, struct xtsfs_disk_bloc
 	memcpy(disk->file_id, header->file_id, XTSFS_ID_BYTES);
 	disk->plain_bytes = xtsfs_le64_of(header->plain_bytes);
 	memcpy(disk->dirid_hint, header->dirid_hint, XTSFS_ID_BYTES);
+	disk->renewed = xtsfs_le64_of(header->renewed);
 }
 
 int xtsfs_header_parse(const struct xtsfs_disk_block *block, size_t cipher_bytes, struct xtsfs_header *ret_header)
@@ -70,10 +71,12 @@ int xtsfs_header_parse(const struct xtsfs_disk_block *block, size_t cipher_bytes
 		return -XTSFS_EDAMAGED;
 	header.flags = xtsfs_le32_get(disk->flags);
 	header.plain_bytes = xtsfs_le64_get(disk->plain_bytes);
+	header.renewed = xtsfs_le64_get(disk->renewed);
 	if (xtsfs_le32_get(disk->version) != XTSFS_FORMAT_VERSION || (header.flags & ~(uint32_t)XTSFS_FILE_FLAGS))
 		return -XTSFS_EFEATURE;
 	if (!xtsfs_is_zero(disk->zero, sizeof(disk->zero)) || !growing_is_valid(block, 0) ||
-	    ((header.flags & XTSFS_FILE_INLINE) && !xtsfs_is_zero(&disk->growing, sizeof(disk->growing))))
+	    ((header.flags & XTSFS_FILE_INLINE) &&
+	     (!xtsfs_is_zero(&disk->growing, sizeof(disk->growing)) || header.renewed)))
 		return -XTSFS_EDAMAGED;
 	if (header.flags & XTSFS_FILE_INLINE) {
 		if (!(header.flags & XTSFS_FILE_CLEAN) || (header.flags & XTSFS_FILE_SPARSE) ||
@@ -151,4 +154,13 @@ unsigned xtsfs_unclean_tag_parts(const struct xtsfs_disk_unclean *unclean, struc
 	ret_parts[0] = part(XTSFS_LABEL_UNCLEAN, XTSFS_LABEL_BYTES);
 	ret_parts[1] = part(unclean, offsetof(struct xtsfs_disk_unclean, tag));
 	return 2;
+}
+
+unsigned xtsfs_redo_tag_parts(const struct xtsfs_disk_redo *redo, const uint8_t hash[static 32],
+			      struct iovec ret_parts[3])
+{
+	ret_parts[0] = part(XTSFS_LABEL_REDO, XTSFS_LABEL_BYTES);
+	ret_parts[1] = part(redo, offsetof(struct xtsfs_disk_redo, tag));
+	ret_parts[2] = part(hash, 32);
+	return 3;
 }

@@ -25,6 +25,7 @@ struct xtsfs_header {
 	uint8_t file_id[XTSFS_ID_BYTES];
 	uint64_t plain_bytes; /* with INLINE or CLEAN, else 0 */
 	uint8_t dirid_hint[XTSFS_ID_BYTES];
+	uint64_t renewed; /* so many groups are under the new key (spec 14.3); 0: all are under the header's */
 };
 
 /** The growing record of block 0 or of a meta block, which has been checked. */
@@ -37,7 +38,7 @@ void xtsfs_header_pack(const struct xtsfs_header *header, struct xtsfs_disk_bloc
 /**
  * Parse block 0 whose first @cipher_bytes (0 to 4096) are there. Checks everything but the tag.
  * Returns 0, -EUCLEAN (too short, wrong magic, reserved bytes, impossible size), -EPROTO (version or flags unknown:
- * only to be trusted after the tag).
+ * only to be trusted after the tag). Whether the volume is one in which groups may be renewed is the caller's to know.
  */
 xtsfs_must_check int xtsfs_header_parse(const struct xtsfs_disk_block *block, size_t cipher_bytes,
 					struct xtsfs_header *ret_header);
@@ -54,5 +55,8 @@ unsigned xtsfs_meta_tag_parts(const struct xtsfs_disk_block *block, struct iovec
 
 unsigned xtsfs_dirid_tag_parts(const struct xtsfs_disk_dirid *dirid, struct iovec ret_parts[2]);
 unsigned xtsfs_unclean_tag_parts(const struct xtsfs_disk_unclean *unclean, struct iovec ret_parts[2]);
+/** @hash: SHA-256 of all that follows the record's first 128 bytes. */
+unsigned xtsfs_redo_tag_parts(const struct xtsfs_disk_redo *redo, const uint8_t hash[static 32],
+			      struct iovec ret_parts[3]);
 
 #endif

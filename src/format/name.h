@@ -25,7 +25,7 @@ enum xtsfs_name_kind {
 	XTSFS_NAME_KIND_LONG,	   /* xtsfs.long.HASH */
 	XTSFS_NAME_KIND_LONG_NAME, /* xtsfs.long.HASH.name */
 	XTSFS_NAME_KIND_TMP,	   /* xtsfs.tmp.… */
-	XTSFS_NAME_KIND_OWN,	   /* xtsfs.dirid; in the root also conf, lock, unclean, lost+found */
+	XTSFS_NAME_KIND_OWN,	   /* xtsfs.dirid; in the root also conf, lock, unclean, lost+found, redo */
 	XTSFS_NAME_KIND_FOREIGN,
 };
 enum xtsfs_name_kind xtsfs_name_classify(const char *backing_name, bool is_root);

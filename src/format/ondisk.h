@@ -33,21 +33,25 @@
 #define XTSFS_NAME_LONG_SUFFIX ".name"
 #define XTSFS_NAME_TMP	       "xtsfs.tmp."
 #define XTSFS_NAME_LOST	       "xtsfs.lost+found"
+#define XTSFS_NAME_REDO	       "xtsfs.redo"
 
 #define XTSFS_MAGIC_FILE    "xtsfs.f1"
 #define XTSFS_MAGIC_META    "xtsfs.m1"
 #define XTSFS_MAGIC_UNCLEAN "xtsfs.u1"
+#define XTSFS_MAGIC_REDO    "xtsfs.r1"
 
-/* Domain labels: the first 16 bytes of what a meta tag covers (spec 5, 9.1, 9.6, 10). */
+/* Domain labels: the first 16 bytes of what a meta tag covers (spec 5, 9.1, 9.6, 10, 14). */
 #define XTSFS_LABEL_BYTES   16U
 #define XTSFS_LABEL_DIRID   "xtsfs dirid v1\0"
 #define XTSFS_LABEL_BLOCK0  "xtsfs block0 v1"
 #define XTSFS_LABEL_META    "xtsfs meta v1\0\0"
 #define XTSFS_LABEL_UNCLEAN "xtsfs dirty v1\0"
+#define XTSFS_LABEL_REDO    "xtsfs redo v1\0\0"
 static_assert(sizeof(XTSFS_LABEL_DIRID) == XTSFS_LABEL_BYTES, "label");
 static_assert(sizeof(XTSFS_LABEL_BLOCK0) == XTSFS_LABEL_BYTES, "label");
 static_assert(sizeof(XTSFS_LABEL_META) == XTSFS_LABEL_BYTES, "label");
 static_assert(sizeof(XTSFS_LABEL_UNCLEAN) == XTSFS_LABEL_BYTES, "label");
+static_assert(sizeof(XTSFS_LABEL_REDO) == XTSFS_LABEL_BYTES, "label");
 
 enum xtsfs_file_flags {
 	XTSFS_FILE_INLINE = 1U << 0,
@@ -71,7 +75,8 @@ struct xtsfs_disk_header {
 	struct xtsfs_le64 plain_bytes;
 	uint8_t dirid_hint[XTSFS_ID_BYTES];
 	struct xtsfs_disk_growing growing;
-	uint8_t zero[32];
+	struct xtsfs_le64 renewed; /* spec 14.3 */
+	uint8_t zero[24];
 	uint8_t tag[XTSFS_DISK_TAG_BYTES];
 };
 static_assert(sizeof(struct xtsfs_disk_header) == XTSFS_HEADER_BYTES, "spec 9.1");
@@ -79,6 +84,7 @@ static_assert(offsetof(struct xtsfs_disk_header, file_id) == 16, "spec 9.1");
 static_assert(offsetof(struct xtsfs_disk_header, plain_bytes) == 32, "spec 9.1");
 static_assert(offsetof(struct xtsfs_disk_header, dirid_hint) == 40, "spec 9.1");
 static_assert(offsetof(struct xtsfs_disk_header, growing) == 56, "spec 9.1");
+static_assert(offsetof(struct xtsfs_disk_header, renewed) == 80, "spec 14.3");
 static_assert(offsetof(struct xtsfs_disk_header, tag) == 112, "spec 9.1");
 
 /* spec 9.6 */
@@ -131,5 +137,19 @@ struct xtsfs_disk_unclean {
 	uint8_t tag[XTSFS_DISK_TAG_BYTES];
 };
 static_assert(sizeof(struct xtsfs_disk_unclean) == 64, "spec 10");
+
+/* spec 14.4: before block 0, path and image */
+struct xtsfs_disk_redo {
+	uint8_t magic[8];
+	struct xtsfs_le64 path_bytes;
+	struct xtsfs_le64 image_cipher_off;
+	struct xtsfs_le64 image_bytes;
+	uint8_t file_id[XTSFS_ID_BYTES];
+	struct xtsfs_le64 mtime_s, mtime_ns;
+	uint8_t zero[48];
+	uint8_t tag[XTSFS_DISK_TAG_BYTES];
+};
+static_assert(sizeof(struct xtsfs_disk_redo) == XTSFS_HEADER_BYTES, "spec 14.4");
+static_assert(offsetof(struct xtsfs_disk_redo, tag) == 112, "spec 14.4");
 
 #endif
