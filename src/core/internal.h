@@ -29,7 +29,8 @@
 
 #include <pthread.h>
 
-#define XTSFS_DIR_STRIPES 64U
+#define XTSFS_DIR_STRIPES  64U
+#define XTSFS_RENEW_GROUPS 8U /* 4 MiB: enough that syncs do not cost more than writing */
 
 struct xtsfs_file;
 struct xtsfs_fd;
@@ -82,6 +83,7 @@ struct xtsfs_volume {
 	dev_t torn_dev;	  /* set before that */
 	ino_t torn_ino;
 	pthread_mutex_t attr_mutex; /* in re-encryption: an attribute is changed, or renewed */
+	unsigned renew_groups;	    /* of a file at a time */
 	uint64_t moves;		    /* names that went to another directory (atomic access) */
 
 	pthread_mutex_t dir_mutex[XTSFS_DIR_STRIPES];

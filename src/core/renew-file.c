@@ -16,8 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHUNK_GROUPS 8U
-#define GROUP_BYTES  ((uint64_t)XTSFS_GROUP_SECTORS * XTSFS_BLOCK_BYTES)
+#define GROUP_BYTES ((uint64_t)XTSFS_GROUP_SECTORS * XTSFS_BLOCK_BYTES)
 
 struct chunk {
 	struct xtsfs_io *io;
@@ -240,7 +239,8 @@ static int renew_sectors(struct xtsfs_io *io, const struct timespec *mtime, uint
 	if (chunk.from > chunk.groups)
 		chunk.from = chunk.groups;
 	chunk.from = skip_holes(io, chunk.from, chunk.groups);
-	chunk.to = chunk.groups - chunk.from > CHUNK_GROUPS ? chunk.from + CHUNK_GROUPS : chunk.groups;
+	chunk.to = chunk.groups - chunk.from > io->volume->renew_groups ? chunk.from + io->volume->renew_groups
+									   : chunk.groups;
 	r = build(&chunk);
 	if (r == 0)
 		r = commit(&chunk, mtime);

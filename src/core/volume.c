@@ -269,6 +269,7 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	volume->waiting_most = params->waiting_bytes;
 	volume->fd_max = params->fds ? params->fds : default_fds();
 	volume->lock_handle = -1;
+	volume->renew_groups = XTSFS_RENEW_GROUPS;
 	for (unsigned i = 0; i < XTSFS_DIR_STRIPES; i++)
 		pthread_mutex_init(&volume->dir_mutex[i], NULL);
 	pthread_rwlock_init(&volume->names_lock, NULL);
