@@ -219,7 +219,8 @@ int cli_conf_unlock(const struct xtsfs_conf *conf, const char *what, const struc
 					     .slot = context.slot,
 					     .prompt = prompt,
 					     .tell = tell_unlock,
-					     .context = &context};
+					     .context = &context,
+					     .ret_slot_key = unlock->ret_slot_key};
 	int r;
 
 	snprintf(prompt, sizeof(prompt), "Passphrase for %s", what);

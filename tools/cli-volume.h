@@ -44,6 +44,7 @@ struct cli_unlock {
 	struct xtsfs_source source;
 	uint64_t slot; /* CLI_UNSET: any */
 	bool allow_swap;
+	struct xtsfs_secret **ret_slot_key; /* NULL, or where the key of the slot that opened goes */
 };
 #define CLI_UNLOCK_NONE ((struct cli_unlock){.source = {.passfd = -1}, .slot = CLI_UNSET})
 

@@ -187,10 +187,33 @@ static int check_same_volume(const struct restore *restore)
 	}
 	if (same_dirid)
 		return 0;
+	if (restore->has_dirid && restore->backup.has_dirid &&
+	    memcmp(restore->dirid.id, restore->backup.dirid.id, sizeof(restore->dirid.id)) == 0)
+		return cli_fail_exit(XTSFS_EXIT_OTHER_VOLUME,
+				     "the root directory of '%s' is that of '%s', but under another volume key, or damaged, "
+				     "refusing; a backup from before a re-encryption opens nothing there any more",
+				     restore->dir, restore->path);
 	return cli_fail_exit(XTSFS_EXIT_OTHER_VOLUME,
 			     "nothing in '%s' shows that it is volume %s, whose header is in '%s', refusing; use "
 			     "--force if you know that it is",
 			     restore->dir, backup, restore->path);
+}
+
+/*
+ * Is it from before the volume key was replaced? Then it opens nothing of what is there, and what does would be lost
+ * with the xtsfs.conf in place: no option is for that.
+ */
+static int check_generation(const struct restore *restore)
+{
+	const struct xtsfs_config *in_place = restore->in_place ? restore->in_place->config : NULL;
+
+	if (!in_place || !restore->same_uuid ||
+	    in_place->key_generation <= restore->backup.conf->config->key_generation)
+		return 0;
+	return cli_fail_exit(XTSFS_EXIT_OTHER_VOLUME,
+			     "refusing '%s': it was made before '%s' was re-encrypted, with the volume key of then, "
+			     "which opens nothing there any more",
+			     restore->path, restore->dir);
 }
 
 /* For what must not happen under a mount. */
@@ -259,6 +282,8 @@ static int run_restore(struct restore *restore)
 		exit_code = look_in_place(restore);
 	if (exit_code == 0)
 		exit_code = check_same_volume(restore);
+	if (exit_code == 0)
+		exit_code = check_generation(restore);
 	if (exit_code == 0)
 		exit_code = verify_backup(restore);
 	if (exit_code == 0)

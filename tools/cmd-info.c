@@ -50,6 +50,10 @@ static int print_text(const struct facts *facts)
 	cli_say("  written by:    %s", config->writer);
 	cli_say("  integrity:     %s", xtsfs_integrity_name(config->integrity));
 	cli_say("  content keys:  %u", config->content_keys);
+	if (config->reencrypting)
+		cli_say("  re-encryption: begun and not at its end; xtsfsctl reencrypt goes on with it");
+	else if (config->key_generation)
+		cli_say("  re-encryption: done; this is key %u after the first", config->key_generation);
 	say_features(config, "incompatible");
 	say_features(config, "compatible");
 	cli_say("  shut down:     %s",
@@ -102,6 +106,8 @@ static int print_json(const struct facts *facts)
 	good = good && cli_json_add(object, "content_keys", json_object_new_int64(config->content_keys));
 	good = good && cli_json_add(object, "sector_bytes", json_object_new_int64(XTSFS_BLOCK_BYTES));
 	good = good && cli_json_add(object, "features", json_object_get(features(config)));
+	good = good && cli_json_add(object, "key_generation", json_object_new_int64(config->key_generation));
+	good = good && cli_json_add(object, "reencrypting", json_object_new_boolean(config->reencrypting));
 	good = good && cli_json_add(object, "unclean", json_object_new_boolean(facts->unclean));
 	good = good && add_holder(object, &facts->holder);
 	good = good && cli_json_add(object, "verified", json_object_new_boolean(facts->verified));

@@ -20,6 +20,7 @@ int cmd_lock(const struct cli_verb *verb, int argc, char **argv);
 int cmd_ls(const struct cli_verb *verb, int argc, char **argv);
 int cmd_passwd(const struct cli_verb *verb, int argc, char **argv);
 int cmd_path(const struct cli_verb *verb, int argc, char **argv);
+int cmd_reencrypt(const struct cli_verb *verb, int argc, char **argv);
 int cmd_status(const struct cli_verb *verb, int argc, char **argv);
 int cmd_unlock(const struct cli_verb *verb, int argc, char **argv);
 int cmd_stat(const struct cli_verb *verb, int argc, char **argv);
