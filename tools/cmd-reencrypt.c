@@ -5,11 +5,13 @@
  * It begins by one replacement of xtsfs.conf, for which it wants a volume that nobody has, that was shut down cleanly
  * and that opens, and the word of the user where keyslots are lost by it. Then it walks over the volume, as its writer.
  * It can be stopped at any instant, and the volume used; called again it goes on. The lock on xtsfs.conf is held at
- * the beginning and at the end only, so that keyslots can be added meanwhile.
+ * the beginning and at the end only, so that keyslots can be added meanwhile. A volume that is mounted is left to its
+ * daemon (reencrypt-mount.c).
  */
 #include "cli-volume.h"
 #include "commands.h"
 #include "describe.h"
+#include "reencrypt-mount.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -28,28 +30,27 @@
 #define TOLD_MOST     1000U
 #define SLICE_NS      100000000L
 
-struct request {
-	bool drop_slots, quiet, progress, no_progress;
-	uint64_t rate; /* bytes a second; 0: as fast as it goes */
-	struct cli_unlock unlock;
-};
-
 struct output {
-	const struct request *request;
+	const struct reencrypt_request *request;
 	bool progress;
 	struct timespec start, shown;
 	char *told[TOLD_MOST]; /* a problem comes again with each walk */
 	unsigned told_count;
 };
 
-static volatile sig_atomic_t cancelled; /* the signal's number */
+volatile sig_atomic_t reencrypt_cancelled;
 
 static void cancel(int signal)
 {
-	cancelled = signal;
+	reencrypt_cancelled = signal;
 }
 
-static void catch_signals(void)
+bool reencrypt_shows_progress(const struct reencrypt_request *request)
+{
+	return request->progress || (!request->no_progress && !request->quiet && isatty(STDERR_FILENO));
+}
+
+void reencrypt_catch_signals(void)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	struct sigaction action = {.sa_handler = cancel};
@@ -77,7 +78,7 @@ static void keep_rate(const struct output *output, uint64_t bytes)
 {
 	const struct timespec slice = {.tv_nsec = SLICE_NS};
 
-	while (output->request->rate && !cancelled &&
+	while (output->request->rate && !reencrypt_cancelled &&
 	       seconds_since(&output->start) < (double)bytes / (double)output->request->rate)
 		(void)nanosleep(&slice, NULL);
 }
@@ -128,7 +129,7 @@ static void on_problem(void *data, const char *path, const char *what, int error
 
 static int fail_busy(const struct cli_volume *volume, const struct cli_holder *holder)
 {
-	return cli_fail_exit(XTSFS_EXIT_BUSY, "'%s' is in use%s%s; unmount it first", volume->dir,
+	return cli_fail_exit(XTSFS_EXIT_BUSY, "'%s' is in use%s%s; unmount it first, or give its mount point", volume->dir,
 			     holder->text[0] ? " by " : "", holder->text);
 }
 
@@ -182,7 +183,7 @@ static int check_state(const struct cli_volume *volume)
 }
 
 /* Nobody should learn afterwards that a keyslot is gone. */
-static int check_slots(const struct request *request, const struct cli_volume *volume)
+static int check_slots(const struct reencrypt_request *request, const struct cli_volume *volume)
 {
 	const struct xtsfs_config *config = volume->conf->config;
 	char text[CLI_DESCRIPTION_BYTES];
@@ -225,7 +226,7 @@ static void unlock_conf(struct cli_volume *volume)
 }
 
 /* The one instant: before it nothing has changed, after it the walk can go on at any time. */
-static int begin(const struct request *request, struct cli_volume *volume, const struct xtsfs_secret *slot_key)
+static int begin(const struct reencrypt_request *request, struct cli_volume *volume, const struct xtsfs_secret *slot_key)
 {
 	struct xtsfs_secret *key = NULL;
 	struct xtsfs_volume *fs = NULL;
@@ -274,7 +275,7 @@ static int result_of(const struct cli_volume *volume, int r, const struct xtsfs_
 	if (r == 0)
 		return 0;
 	if (r == -ECANCELED)
-		return cli_fail_exit(128 + (int)cancelled,
+		return cli_fail_exit(128 + (int)reencrypt_cancelled,
 				     "stopped; '%s' can be used, and the same command goes on with it", volume->dir);
 	if (r > 0)
 		return cli_fail_exit(XTSFS_EXIT_OTHER,
@@ -284,11 +285,11 @@ static int result_of(const struct cli_volume *volume, int r, const struct xtsfs_
 	return cli_fail(r, "cannot go on with '%s' now; the same command will", volume->dir);
 }
 
-static int walk(const struct request *request, struct cli_volume *volume)
+static int walk(const struct reencrypt_request *request, struct cli_volume *volume)
 {
 	struct output output = {.request = request};
 	const struct xtsfs_reencrypt_options options = {
-		.cancel = &cancelled, .progress = on_progress, .problem = on_problem, .data = &output};
+		.cancel = &reencrypt_cancelled, .progress = on_progress, .problem = on_problem, .data = &output};
 	struct xtsfs_reencrypt_totals totals;
 	struct xtsfs_volume *fs = NULL;
 	char bytes[16];
@@ -296,8 +297,8 @@ static int walk(const struct request *request, struct cli_volume *volume)
 
 	if (exit_code)
 		return exit_code;
-	catch_signals();
-	output.progress = request->progress || (!request->no_progress && !request->quiet && isatty(STDERR_FILENO));
+	reencrypt_catch_signals();
+	output.progress = reencrypt_shows_progress(request);
 	clock_gettime(CLOCK_MONOTONIC, &output.start);
 	r = xtsfs_reencrypt_run(fs, &options, &totals);
 	clear_progress(&output);
@@ -320,7 +321,7 @@ static int walk(const struct request *request, struct cli_volume *volume)
 
 int cmd_reencrypt(const struct cli_verb *verb, int argc, char **argv)
 {
-	struct request request = {.unlock = CLI_UNLOCK_NONE};
+	struct reencrypt_request request = {.unlock = CLI_UNLOCK_NONE};
 	struct cli_volume volume = CLI_VOLUME_NONE;
 	struct xtsfs_secret *slot_key = NULL;
 	const struct cli_option options[] = {
@@ -359,6 +360,8 @@ int cmd_reencrypt(const struct cli_verb *verb, int argc, char **argv)
 		return exit_code;
 	exit_code = cli_unlock_check(verb, &request.unlock);
 	if (exit_code)
+		return exit_code;
+	if (reencrypt_mounted(arguments[0], &request, &exit_code))
 		return exit_code;
 	request.unlock.ret_slot_key = &slot_key;
 	xtsfs_log_set_level(XTSFS_LOG_ERROR);

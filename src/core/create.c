@@ -250,14 +250,29 @@ int xtsfs_readlink(struct xtsfs_volume *volume, struct xtsfs_node *node, char *r
 	return r;
 }
 
+static bool has_name(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	xtsfs_auto_free char *name = NULL;
+	struct xtsfs_node *parent;
+
+	if (xtsfs_node_link(volume, node, &parent, &name) < 0)
+		return false;
+	xtsfs_node_unref(volume, parent, 1);
+	return true;
+}
+
 int xtsfs_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_node *dir, const char *name,
 	       struct stat *ret_stat)
 {
 	struct xtsfs_node *same;
 	struct xtsfs_at at = {0};
 	struct place place;
-	int r = place_begin(volume, dir, name, &place);
+	int r = volume->read_only || !volume->keys->old || !S_ISREG(node->type) || has_name(volume, node)
+			? 0
+			: xtsfs_renew_file(volume, node, NULL, NULL);
 
+	if (r >= 0)
+		r = place_begin(volume, dir, name, &place);
 	if (r < 0)
 		return r;
 	/* Without a name: made by xtsfs_tmpfile(), or unlinked. The store knows which, and that what is unlinked stays

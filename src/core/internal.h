@@ -249,6 +249,10 @@ typedef int (*xtsfs_renew_paced)(void *data, uint64_t bytes);
 xtsfs_must_check int xtsfs_renew_file(struct xtsfs_volume *volume, struct xtsfs_node *node, xtsfs_renew_paced paced,
 				      void *data);
 
+/* ---- volume.c ---- */
+/** The unclean marker, if there is one that counts, under the new key. */
+xtsfs_must_check int xtsfs_renew_marker(struct xtsfs_volume *volume);
+
 /* ---- xattr.c ---- */
 /** All attributes of an object. */
 xtsfs_must_check int xtsfs_renew_xattrs(struct xtsfs_volume *volume, struct xtsfs_node *node);

@@ -104,6 +104,28 @@ static int verify(struct xtsfs_volume *volume, const struct xtsfs_keys *keys)
 	return r < 0 ? r : memcmp(dirid.id, volume->root->dirid, XTSFS_ID_BYTES) == 0 ? 0 : -XTSFS_EAUTH;
 }
 
+/*
+ * Files that are open: which of two keys each is under may be another answer now (docs/reencrypt.md). Everything is
+ * written, and nobody is in them.
+ */
+static int read_again(struct xtsfs_volume *volume)
+{
+	struct xtsfs_node **list;
+	size_t count;
+	int r = xtsfs_nodes_hold(volume, &list, &count);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++) {
+		xtsfs_guard_mutex(&volume->file_mutex);
+
+		if (S_ISREG(list[i]->type) && list[i]->file)
+			list[i]->file->loaded = false;
+	}
+	xtsfs_nodes_let_go(volume, list, count);
+	return 0;
+}
+
 int xtsfs_volume_unlock(struct xtsfs_volume *volume, const struct xtsfs_config *config,
 			const struct xtsfs_secret *volume_key)
 {
@@ -117,6 +139,11 @@ int xtsfs_volume_unlock(struct xtsfs_volume *volume, const struct xtsfs_config *
 	if (r < 0)
 		return r;
 	r = verify(volume, keys);
+	if (r < 0) {
+		xtsfs_keys_free(keys);
+		return r;
+	}
+	r = read_again(volume);
 	if (r < 0) {
 		xtsfs_keys_free(keys);
 		return r;

@@ -306,6 +306,32 @@ static void walk_directory(struct walk *walk, const struct place *parent, const 
 		narrow(walk->volume, node, mode);
 }
 
+/* Files that are open and have no name: they may still get one. */
+static int renew_nameless(struct walk *walk)
+{
+	struct xtsfs_volume *volume = walk->volume;
+	struct xtsfs_node **list;
+	size_t count;
+	int r = xtsfs_nodes_hold(volume, &list, &count);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count && goes_on(walk); i++) {
+		xtsfs_auto_free char *name = NULL;
+		struct xtsfs_node *parent;
+
+		if (!S_ISREG(list[i]->type))
+			continue;
+		if (xtsfs_node_link(volume, list[i], &parent, &name) == 0)
+			xtsfs_node_unref(volume, parent, 1);
+		else
+			note(walk, NULL, NULL, "an open file without a name",
+			     xtsfs_renew_file(volume, list[i], paced, walk));
+	}
+	xtsfs_nodes_let_go(volume, list, count);
+	return walk->error;
+}
+
 /* One walk over everything. 1: the next may find more. */
 static int walk_once(struct walk *walk)
 {
@@ -315,6 +341,8 @@ static int walk_once(struct walk *walk)
 	walk->totals.walks++;
 	walk->totals.directories = walk->totals.files = walk->totals.others = walk->totals.problems = 0;
 	walk_directory(walk, NULL, NULL, xtsfs_root(volume));
+	if (walk->error == 0)
+		walk->error = renew_nameless(walk);
 	if (walk->error)
 		return walk->error;
 	return walk->totals.renewed != renewed || __atomic_load_n(&volume->moves, __ATOMIC_RELAXED) != moves;
@@ -331,6 +359,9 @@ int xtsfs_reencrypt_run(struct xtsfs_volume *volume, const struct xtsfs_reencryp
 		return -EROFS;
 	if (!volume->keys->old)
 		return -EINVAL;
+	r = xtsfs_renew_marker(volume);
+	if (r < 0)
+		return r;
 	do
 		r = walk_once(&walk);
 	while (r > 0);

@@ -262,8 +262,6 @@ static int renew_some(struct xtsfs_io *io, uint64_t *ret_bytes)
 	if (!is_old(file))
 		return 0;
 	r = store->ops->fstat(store, io->handle, &st);
-	if (r == 0 && st.st_nlink == 0)
-		return 0; /* nobody will ever open it again */
 	if (r == 0)
 		r = xtsfs_file_settle(io);
 	if (r == 0)

@@ -117,25 +117,38 @@ static int look_for_marker(struct xtsfs_volume *volume, bool quiet)
 	return 0;
 }
 
-static int make_marker(struct xtsfs_volume *volume)
+/* Whole or not at all: a part of one would look like somebody's forgery. */
+static int write_marker(struct xtsfs_volume *volume, int64_t unix_s)
 {
-	struct xtsfs_store *store = volume->store;
-	struct xtsfs_disk_unclean disk = {.unix_s = xtsfs_le64_of((uint64_t)time(NULL))};
+	struct xtsfs_disk_unclean disk = {.unix_s = xtsfs_le64_of((uint64_t)unix_s)};
 	struct iovec parts[2];
 	int r;
 
 	memcpy(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic));
 	r = xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_unclean_tag_parts(&disk, parts), disk.tag);
-	if (r < 0)
-		return r;
+	return r < 0 ? r
+		     : xtsfs_file_replace(volume->store, XTSFS_NAME_UNCLEAN, &disk, sizeof(disk), /* exclusive= */ false);
+}
+
+static int make_marker(struct xtsfs_volume *volume)
+{
+	struct xtsfs_store *store = volume->store;
+
 	if (volume->read_first) {
-		r = store->ops->unlink(store, store->root, XTSFS_NAME_UNCLEAN, 0);
+		int r = store->ops->unlink(store, store->root, XTSFS_NAME_UNCLEAN, 0);
+
 		if (r < 0)
 			return r;
 	}
-	/* Whole or not at all: a part of one would look like somebody's forgery. */
 	volume->made_marker = true;
-	return xtsfs_file_replace(store, XTSFS_NAME_UNCLEAN, &disk, sizeof(disk), /* exclusive= */ false);
+	return write_marker(volume, (int64_t)time(NULL));
+}
+
+int xtsfs_renew_marker(struct xtsfs_volume *volume)
+{
+	if (!volume->made_marker && !volume->unclean)
+		return 0;
+	return write_marker(volume, volume->unclean ? volume->marker_s : (int64_t)time(NULL));
 }
 
 int xtsfs_volume_clear_marker(struct xtsfs_volume *volume)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/passphrase.h"
+#include "fuse/reencrypt.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -30,14 +31,17 @@
 struct client {
 	int fd; /* -1: none */
 	time_t since_s;
-	struct xtsfs_secret *secret; /* for unlock: what is to follow, and how much of it has */
+	struct xtsfs_secret *secret; /* for unlock and reencrypt: what is to follow, and how much of it has */
 	size_t got;
 	bool is_keyfile;
 	int slot;
+	bool reencrypts, drop_slots; /* what the secret is for */
+	uint64_t rate;
 };
 
 struct xtsfs_server {
 	struct xtsfs_server_params params;
+	struct xtsfs_reencrypter *reencrypter;
 	pthread_t thread;
 	int stop[2]; /* a pipe: closing the writing end is the sign */
 	struct client clients[CLIENTS];
@@ -67,7 +71,10 @@ static void reply_error(FILE *out, int code, const char *text)
 static void lock(struct xtsfs_server *server, enum xtsfs_held held, FILE *out)
 {
 	size_t left;
-	int r = xtsfs_lock(&server->params.locker, held, &left);
+	int r;
+
+	xtsfs_reencrypter_stop(server->reencrypter); /* it has keys, and is not behind the gate */
+	r = xtsfs_lock(&server->params.locker, held, &left);
 
 	if (r < 0) {
 		xtsfs_warning("cannot lock: %s, going on", xtsfs_strerror(r));
@@ -103,24 +110,35 @@ static void unlock(struct xtsfs_server *server, const struct client *client, FIL
 	}
 }
 
-/* "passphrase 12" or "keyfile 64 slot 3"; then so many bytes follow. false: it is answered. */
-static bool begin_unlock(struct xtsfs_server *server, struct client *client, const char *words, FILE *out)
+static void reencrypt(struct xtsfs_server *server, const struct client *client, FILE *out)
 {
-	char kind[16], slot_word[8], rest;
-	unsigned long bytes, slot = 0;
-	int n = sscanf(words, "%15s %8lu %7s %2lu%c", kind, &bytes, slot_word, &slot, &rest), r;
-	bool is_keyfile = n >= 2 && strcmp(kind, "keyfile") == 0;
+	const struct xtsfs_reencrypt_request request = {
+		.with = {.passphrase = client->is_keyfile ? NULL : client->secret,
+			 .keyfile = client->is_keyfile ? client->secret : NULL,
+			 .slot = client->slot},
+		.drop_slots = client->drop_slots,
+		.rate = client->rate};
+	char problem[256];
+	int r = xtsfs_reencrypter_start(server->reencrypter, &request, &server->params.facts, problem,
+					sizeof(problem));
 
-	if ((n != 2 && n != 4) || (!is_keyfile && strcmp(kind, "passphrase") != 0) || bytes == 0 ||
-	    bytes > (is_keyfile ? XTSFS_SOURCE_KEYFILE_MAX_BYTES : XTSFS_SOURCE_PASSPHRASE_MAX_BYTES) ||
-	    (n == 4 && (strcmp(slot_word, "slot") != 0 || slot >= XTSFS_CONFIG_SLOTS))) {
-		reply_error(out, XTSFS_EXIT_USAGE, "not a request");
-		return false;
+	if (r < 0) {
+		xtsfs_warning("re-encryption: %s, going on without", problem);
+		reply_error(out,
+			    r == -EALREADY || r == -EBUSY ? XTSFS_EXIT_BUSY
+			    : r == -ENOTUNIQ		  ? XTSFS_EXIT_SLOT
+							  : (int)xtsfs_exit_code(r),
+			    problem);
+		return;
 	}
-	if (!server->params.locker.locked) {
-		reply_error(out, XTSFS_EXIT_BUSY, "the mount is not locked");
-		return false;
-	}
+	fprintf(out, "ok\nslot.id %d\n", server->params.facts.slot);
+}
+
+static bool begin_secret(struct xtsfs_server *server, struct client *client, size_t bytes, bool is_keyfile, int slot,
+			 FILE *out)
+{
+	int r;
+
 	for (unsigned i = 0; i < CLIENTS; i++) /* memory for one at a time */
 		server->clients[i].secret = xtsfs_secret_free(server->clients[i].secret);
 	r = xtsfs_secret_new(bytes, &client->secret);
@@ -130,8 +148,60 @@ static bool begin_unlock(struct xtsfs_server *server, struct client *client, con
 	}
 	client->got = 0;
 	client->is_keyfile = is_keyfile;
-	client->slot = n == 4 ? (int)slot : -1;
+	client->slot = slot;
 	return true;
+}
+
+static bool is_secret(const char *kind, unsigned long bytes)
+{
+	bool is_keyfile = strcmp(kind, "keyfile") == 0;
+
+	return (is_keyfile || strcmp(kind, "passphrase") == 0) && bytes > 0 &&
+	       bytes <= (is_keyfile ? XTSFS_SOURCE_KEYFILE_MAX_BYTES : XTSFS_SOURCE_PASSPHRASE_MAX_BYTES);
+}
+
+/* "passphrase 12 any keep 0" or "keyfile 64 3 drop 1000000": slot, other slots, bytes a second. false: it is answered.
+ */
+static bool begin_reencrypt(struct xtsfs_server *server, struct client *client, const char *words, FILE *out)
+{
+	char kind[16], slot_word[8], drop[8], rest, *end;
+	unsigned long bytes, slot = 0;
+	unsigned long long rate;
+	int n = sscanf(words, "%15s %8lu %7s %7s %19llu%c", kind, &bytes, slot_word, drop, &rate, &rest);
+	bool any = n == 5 && strcmp(slot_word, "any") == 0;
+
+	if (n == 5 && !any)
+		slot = strtoul(slot_word, &end, 10);
+	if (n != 5 || !is_secret(kind, bytes) || (!any && (*end || slot >= XTSFS_CONFIG_SLOTS)) ||
+	    (strcmp(drop, "drop") != 0 && strcmp(drop, "keep") != 0)) {
+		reply_error(out, XTSFS_EXIT_USAGE, "not a request");
+		return false;
+	}
+	if (!begin_secret(server, client, bytes, strcmp(kind, "keyfile") == 0, any ? -1 : (int)slot, out))
+		return false;
+	client->reencrypts = true;
+	client->drop_slots = strcmp(drop, "drop") == 0;
+	client->rate = rate;
+	return true;
+}
+
+/* "passphrase 12" or "keyfile 64 slot 3"; then so many bytes follow. false: it is answered. */
+static bool begin_unlock(struct xtsfs_server *server, struct client *client, const char *words, FILE *out)
+{
+	char kind[16], slot_word[8], rest;
+	unsigned long bytes, slot = 0;
+	int n = sscanf(words, "%15s %8lu %7s %2lu%c", kind, &bytes, slot_word, &slot, &rest);
+
+	if ((n != 2 && n != 4) || !is_secret(kind, bytes) ||
+	    (n == 4 && (strcmp(slot_word, "slot") != 0 || slot >= XTSFS_CONFIG_SLOTS))) {
+		reply_error(out, XTSFS_EXIT_USAGE, "not a request");
+		return false;
+	}
+	if (!server->params.locker.locked) {
+		reply_error(out, XTSFS_EXIT_BUSY, "the mount is not locked");
+		return false;
+	}
+	return begin_secret(server, client, bytes, strcmp(kind, "keyfile") == 0, n == 4 ? (int)slot : -1, out);
 }
 
 static void status(struct xtsfs_server *server, FILE *out)
@@ -141,6 +211,13 @@ static void status(struct xtsfs_server *server, FILE *out)
 	fprintf(out, "ok\nlocked %s\n", !locker->locked ? "no" : locker->held == XTSFS_HELD_WAIT ? "wait" : "fail");
 	fprintf(out, "held_requests %zu\n", xtsfs_gate_kept());
 	xtsfs_status_print(out, &server->params.facts, locker->mount->volume);
+	xtsfs_reencrypter_print(server->reencrypter, out);
+}
+
+static void stop(struct xtsfs_server *server, FILE *out)
+{
+	xtsfs_reencrypter_stop(server->reencrypter);
+	fprintf(out, "ok\n");
 }
 
 /* false: more is to come. */
@@ -154,6 +231,10 @@ static bool answer(struct xtsfs_server *server, struct client *client, const cha
 		lock(server, XTSFS_HELD_FAIL, out);
 	else if (strncmp(request, "unlock ", strlen("unlock ")) == 0)
 		return !begin_unlock(server, client, request + strlen("unlock "), out);
+	else if (strcmp(request, "reencrypt stop") == 0)
+		stop(server, out);
+	else if (strncmp(request, "reencrypt ", strlen("reencrypt ")) == 0)
+		return !begin_reencrypt(server, client, request + strlen("reencrypt "), out);
 	else
 		reply_error(out, XTSFS_EXIT_USAGE, "this daemon does not know the request");
 	return true;
@@ -206,7 +287,9 @@ static void serve(struct xtsfs_server *server, struct client *client)
 		return;
 	}
 	is_answered = has_secret ? take_piece(client) : take_request(server, client, out);
-	if (is_answered && has_secret)
+	if (is_answered && has_secret && client->reencrypts)
+		reencrypt(server, client, out);
+	else if (is_answered && has_secret)
 		unlock(server, client, out);
 	if (fclose(out) == 0 && is_answered) {
 		client->secret = xtsfs_secret_free(client->secret);
@@ -281,10 +364,16 @@ int xtsfs_server_start(const struct xtsfs_server_params *params, struct xtsfs_se
 	if (!server)
 		return -ENOMEM;
 	server->params = *params;
+	r = xtsfs_reencrypter_new(&server->params.locker, &server->reencrypter);
+	if (r < 0) {
+		free(server);
+		return r;
+	}
 	for (unsigned i = 0; i < CLIENTS; i++)
 		server->clients[i].fd = -1;
 	if (pipe2(server->stop, O_CLOEXEC) < 0) {
 		r = -errno;
+		xtsfs_reencrypter_free(server->reencrypter);
 		free(server);
 		return r;
 	}
@@ -295,6 +384,7 @@ int xtsfs_server_start(const struct xtsfs_server_params *params, struct xtsfs_se
 	if (r < 0) {
 		close(server->stop[0]);
 		close(server->stop[1]);
+		xtsfs_reencrypter_free(server->reencrypter);
 		free(server);
 		return r;
 	}
@@ -309,6 +399,7 @@ void xtsfs_server_end(struct xtsfs_server *server, struct xtsfs_locker *ret_lock
 		pthread_join(server->thread, NULL);
 		close(server->stop[0]);
 		server->stop[0] = server->stop[1] = -1;
+		xtsfs_reencrypter_stop(server->reencrypter);
 	}
 	if (ret_locker)
 		*ret_locker = server->params.locker;
@@ -319,5 +410,6 @@ void xtsfs_server_stop(struct xtsfs_server *server)
 	if (!server)
 		return;
 	xtsfs_server_end(server, NULL);
+	xtsfs_reencrypter_free(server->reencrypter);
 	free(server);
 }
