@@ -2,17 +2,20 @@
 /*
  * Threads on the same files and on files of their own, for the thread sanitizer and for torn sectors.
  *
- *   core-threads [--threads N] [--rounds N] [--integrity NAME] [--seed N]
+ *   core-threads [--threads N] [--rounds N] [--integrity NAME] [--seed N] [--reencrypt]
  *
  * Writes are whole sectors and each sector is full of one stamp (writer, round, sector), so a sector that is read must
  * hold one stamp that somebody wrote there, or zeros, or the one and then zeros where a truncation cut it: anything
  * else is a torn write. On a directory, since a store in memory has a mutex around everything and would hide races.
- * Meanwhile others append, truncate, punch, sync, look up, list, rename, make and remove.
+ * Meanwhile others append, truncate, punch, sync, look up, list, rename, make and remove; with --reencrypt, the volume is
+ * re-encrypted, and files and links that were there before are moved to and fro.
  */
 #undef NDEBUG
 #include "core-fixture.h"
 
 #include "base/log.h"
+#include "core/internal.h"
+#include "core/reencrypt.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -28,6 +31,7 @@
 #define SHARED	 2U
 #define MOST	 16U
 #define RUN_MOST 20U
+#define OLD	 40U /* files and links from before a re-encryption */
 
 struct stamp {
 	uint32_t magic, writer, round, sector;
@@ -38,6 +42,7 @@ static struct core core;
 static struct xtsfs_node *shared[SHARED];
 static unsigned thread_count = 4, rounds = 150;
 static uint64_t seed = 1;
+static bool reencrypts;
 
 static uint64_t next(uint64_t *state)
 {
@@ -180,6 +185,142 @@ static void reopen(uint64_t *rng)
 	core_forget(&core, node);
 }
 
+static void old_path(unsigned number, bool moved, char ret_path[40])
+{
+	snprintf(ret_path, 40, "%s%s%u", moved ? "dir/" : "", number % 4 == 3 ? "link" : "old", number);
+}
+
+static void make_old(void)
+{
+	for (unsigned i = 0; i < OLD; i++) {
+		size_t bytes = i % 3 ? 50 + i : 5000 + i * 1000;
+		uint8_t *data = malloc(bytes);
+		char path[40];
+
+		assert(data);
+		old_path(i, i % 2, path);
+		core_pattern(i, 0, data, bytes);
+		if (i % 4 == 3) {
+			assert(core_try_symlink(&core, "target", path) == 0);
+		} else {
+			assert(core_try_create(&core, path) == 0);
+			assert(core_try_write(&core, path, data, bytes, 0) == (ssize_t)bytes);
+			assert(core_try_setxattr(&core, path, "user.number", path + strlen(path) - 1) == 0);
+		}
+		free(data);
+	}
+}
+
+/* At either name, or on its way. */
+static bool check_old(unsigned number, bool moved)
+{
+	uint8_t pattern[100], *data;
+	char path[40], target[XTSFS_SYMLINK_MAX + 1];
+	ssize_t n;
+
+	old_path(number, moved, path);
+	if (number % 4 == 3) {
+		int r;
+		struct xtsfs_node *node = core_node(&core, path, NULL, &r);
+
+		if (r == 0)
+			r = xtsfs_readlink(core.volume, node, target);
+		core_forget(&core, node);
+		assert(r == 0 || r == -ENOENT || r == -ESTALE);
+		assert(r < 0 || strcmp(target, "target") == 0);
+		return r == 0;
+	}
+	n = core_try_read(&core, path, &data);
+	assert(n > 50 || n == -ENOENT || n == -ESTALE);
+	if (n < 0)
+		return false;
+	core_pattern(number, 0, pattern, 50);
+	assert(memcmp(data, pattern, 50) == 0);
+	free(data);
+	return true;
+}
+
+static void move_old(uint64_t *rng)
+{
+	unsigned number = (unsigned)(next(rng) % OLD);
+	bool moved = next(rng) % 2;
+	char from[40], to[40];
+	int r;
+
+	old_path(number, moved, from);
+	old_path(number, !moved, to);
+	switch (next(rng) % 4) {
+	case 0:
+		(void)check_old(number, moved);
+		break;
+	case 1:
+		r = number % 4 == 3 ? 0 : core_try_setxattr(&core, from, "user.number", "changed");
+		assert(r == 0 || r == -ENOENT || r == -ESTALE);
+		break;
+	default:
+		r = core_try_rename(&core, from, to, 0);
+		assert(r == 0 || r == -ENOENT);
+	}
+}
+
+/* The key is changed while nobody is at work. */
+static void begin_reencryption(void)
+{
+	const struct xtsfs_unlock unlock = {.keyfile = core.keyfile, .slot = -1};
+	struct xtsfs_secret *key, *slot_key = NULL;
+	struct xtsfs_unlock with = unlock;
+	struct xtsfs_conf *conf;
+	char problem[200];
+	int slot;
+
+	with.ret_slot_key = &slot_key;
+	assert(xtsfs_conf_load(core.store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem)) == 0);
+	assert(xtsfs_conf_unlock(conf, &with, &key, &slot) == 0);
+	xtsfs_secret_free(core.key);
+	assert(xtsfs_volume_lock(core.volume) == 0);
+	assert(xtsfs_reencrypt_begin(core.store, conf, key, slot, slot_key, &core.key) == 0);
+	assert(xtsfs_volume_unlock(core.volume, conf->config, core.key) == 0);
+	xtsfs_secret_free(key);
+	xtsfs_secret_free(slot_key);
+	xtsfs_conf_free(core.conf);
+	core.conf = conf;
+	core.volume->renew_groups = 1;
+}
+
+static void tell_problem(void *data, const char *path, const char *what, int error)
+{
+	(void)data;
+	fprintf(stderr, "%s, %s: %d\n", path, what, error);
+	abort();
+}
+
+static void *reencrypt(void *argument)
+{
+	const struct xtsfs_reencrypt_options options = {.problem = tell_problem};
+	struct xtsfs_reencrypt_totals totals;
+
+	(void)argument;
+	assert(xtsfs_reencrypt_run(core.volume, &options, &totals) == 0);
+	return NULL;
+}
+
+static void end_reencryption(void)
+{
+	struct xtsfs_conf *conf;
+	char problem[200];
+
+	assert(xtsfs_conf_load(core.store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem)) == 0);
+	assert(xtsfs_reencrypt_end(core.store, conf, core.key) == 0);
+	xtsfs_conf_free(core.conf);
+	core.conf = conf;
+}
+
+static void check_all_old(void)
+{
+	for (unsigned i = 0; i < OLD; i++)
+		assert(check_old(i, false) != check_old(i, true));
+}
+
 static void *work(void *argument)
 {
 	unsigned writer = (unsigned)(uintptr_t)argument;
@@ -190,7 +331,9 @@ static void *work(void *argument)
 	for (unsigned round = 0; round < rounds; round++) {
 		unsigned what = (unsigned)(next(&rng) % 16);
 
-		if (what < 6)
+		if (reencrypts && next(&rng) % 3 == 0)
+			move_old(&rng);
+		else if (what < 6)
 			write_shared(&rng, buffer, writer, round);
 		else if (what < 10)
 			read_shared(&rng, buffer);
@@ -228,7 +371,7 @@ static void check_shared(void)
 static void one_run(enum xtsfs_integrity integrity)
 {
 	char directory[] = "/tmp/xtsfs-threads-XXXXXX", command[64];
-	pthread_t threads[MOST];
+	pthread_t threads[MOST + 1];
 	struct xtsfs_store *store;
 	uint8_t zero = 0;
 	int r;
@@ -242,16 +385,28 @@ static void one_run(enum xtsfs_integrity integrity)
 	assert(core_try_write(&core, "shared0", &zero, 1, (uint64_t)SECTORS * CORE_B - 1) == 1);
 	for (unsigned i = 0; i < SHARED; i++)
 		shared[i] = core_node(&core, i ? "shared1" : "shared0", NULL, &r);
+	if (reencrypts) {
+		make_old();
+		begin_reencryption();
+	}
 	for (unsigned i = 0; i < thread_count; i++)
 		assert(pthread_create(&threads[i], NULL, work, (void *)(uintptr_t)i) == 0);
-	for (unsigned i = 0; i < thread_count; i++)
+	if (reencrypts)
+		assert(pthread_create(&threads[thread_count], NULL, reencrypt, NULL) == 0);
+	for (unsigned i = 0; i < thread_count + reencrypts; i++)
 		pthread_join(threads[i], NULL);
+	if (reencrypts) {
+		end_reencryption();
+		check_all_old();
+	}
 	for (unsigned i = 0; i < SHARED; i++)
 		core_forget(&core, shared[i]);
 	check_shared();
 	core_close(&core);
 	core_open(&core);
 	check_shared();
+	if (reencrypts)
+		check_all_old();
 	core_close(&core);
 	core_fini(&core);
 	xtsfs_store_free(store);
@@ -265,6 +420,7 @@ int main(int argc, char **argv)
 						     {"rounds", 1, NULL, 'r'},
 						     {"integrity", 1, NULL, 'i'},
 						     {"seed", 1, NULL, 's'},
+						     {"reencrypt", 0, NULL, 'e'},
 						     {0}};
 	enum xtsfs_integrity integrity = XTSFS_INTEGRITY__COUNT;
 	int c;
@@ -276,6 +432,8 @@ int main(int argc, char **argv)
 			rounds = (unsigned)strtoul(optarg, NULL, 0);
 		else if (c == 's')
 			seed = strtoull(optarg, NULL, 0);
+		else if (c == 'e')
+			reencrypts = true;
 		else if (c != 'i' || xtsfs_integrity_parse(optarg, &integrity) < 0)
 			return 2;
 	}
