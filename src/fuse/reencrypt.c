@@ -85,7 +85,7 @@ static void set_state(struct xtsfs_reencrypter *reencrypter, enum state state, i
 
 void xtsfs_reencrypter_print(struct xtsfs_reencrypter *reencrypter, FILE *out)
 {
-	static const char *const names[] = {[NONE] = "no",	       [RUNNING] = "running", [STOPPED] = "stopped",
+	static const char *const names[] = {[NONE] = "none",     [RUNNING] = "running", [STOPPED] = "stopped",
 					    [PROBLEMS] = "problems", [FAILED] = "failed",   [DONE] = "done"};
 	struct xtsfs_reencrypt_totals totals;
 	enum state state;
@@ -95,9 +95,9 @@ void xtsfs_reencrypter_print(struct xtsfs_reencrypter *reencrypter, FILE *out)
 	totals = reencrypter->totals;
 	state = reencrypter->state;
 	error = reencrypter->error;
-	fprintf(out, "reencrypt.state %s\n", names[state]);
 	if (state == NONE)
 		return;
+	fprintf(out, "reencrypt.state %s\n", names[state]);
 	fprintf(out, "reencrypt.walks %" PRIu64 "\n", totals.walks);
 	fprintf(out, "reencrypt.directories %" PRIu64 "\n", totals.directories);
 	fprintf(out, "reencrypt.files %" PRIu64 "\n", totals.files);

@@ -10,6 +10,7 @@
 #include "recover.h"
 
 #include "base/log.h"
+#include "core/file.h"
 #include "core/fsck.h"
 #include "core/internal.h"
 #include "core/reencrypt.h"
@@ -26,6 +27,7 @@
 #define ROOM   16384U
 
 static unsigned long points, ends;
+static size_t prepared; /* calls that only make what is looked at */
 
 struct tree {
 	char text[ROOM]; /* one line for each object, sorted */
@@ -320,6 +322,51 @@ static int complete(struct core *core)
 	return r;
 }
 
+/* The same on a volume that is mounted: files are open, one of them without a name. */
+static int complete_mounted(struct core *core)
+{
+	static const char *const names[] = {"big", "tail", "inline", "nameless"};
+	struct xtsfs_node *nodes[ARRAY_COUNT(names)];
+	struct xtsfs_reencrypt_totals totals;
+	uint8_t pattern[9000], data[9000];
+	struct xtsfs_conf *conf;
+	char problem[200];
+	int r;
+
+	core_open(core);
+	core->volume->renew_groups = 1;
+	core_pattern(77, 0, pattern, sizeof(pattern));
+	make(core, "nameless", 77, sizeof(pattern));
+	for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+		nodes[i] = core_node(core, names[i], NULL, &r);
+		assert_true(r == 0 && xtsfs_open(core->volume, nodes[i], true) == 0);
+	}
+	assert_int_equal(core_try_unlink(core, "nameless"), 0);
+	prepared = xtsfs_memory_calls(core->store);
+
+	assert_int_equal(xtsfs_volume_lock(core->volume), 0);
+	r = begin(core);
+	if (r == 0)
+		r = xtsfs_volume_unlock(core->volume, core->conf->config, core->key);
+	if (r == 0)
+		r = xtsfs_reencrypt_run(core->volume, &plain_options, &totals);
+	if (r == 0) {
+		assert_int_equal(xtsfs_conf_load(core->store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem)), 0);
+		r = xtsfs_reencrypt_end(core->store, conf, core->key);
+		xtsfs_conf_free(core->conf);
+		core->conf = conf;
+	}
+	assert_int_equal(xtsfs_read(core->volume, nodes[3], data, sizeof(data), 0), sizeof(data));
+	assert_memory_equal(data, pattern, sizeof(data));
+	assert_false(nodes[3]->file->under_old);
+	for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+		xtsfs_release(core->volume, nodes[i], true);
+		core_forget(core, nodes[i]);
+	}
+	core_close(core);
+	return r;
+}
+
 /* ---- states ---- */
 
 struct expected {
@@ -460,7 +507,7 @@ struct rig {
 	struct expected expected;
 };
 
-static void rig_begin(struct rig *rig, enum xtsfs_integrity integrity)
+static void rig_begin_with(struct rig *rig, enum xtsfs_integrity integrity, int (*doing)(struct core *core))
 {
 	struct core core;
 	struct tree with_times, afterwards;
@@ -479,8 +526,9 @@ static void rig_begin(struct rig *rig, enum xtsfs_integrity integrity)
 	rig->expected.after = changed_tree(&rig->core, rig->base);
 
 	core = core_in(&rig->core, rig->recorded);
+	prepared = 0;
 	xtsfs_memory_record(rig->recorded);
-	assert_int_equal(complete(&core), 0);
+	assert_int_equal(doing(&core), 0);
 	core_out(&core);
 
 	core = core_in(&rig->core, rig->recorded);
@@ -493,6 +541,11 @@ static void rig_begin(struct rig *rig, enum xtsfs_integrity integrity)
 	core_out(&core);
 }
 
+static void rig_begin(struct rig *rig, enum xtsfs_integrity integrity)
+{
+	rig_begin_with(rig, integrity, complete);
+}
+
 static void rig_end(struct rig *rig)
 {
 	core_fini(&rig->core);
@@ -500,14 +553,13 @@ static void rig_end(struct rig *rig)
 	xtsfs_store_free(rig->recorded);
 }
 
-static void test_every_step(void **state)
+static void every_step(int (*doing)(struct core *core), unsigned every_other)
 {
-	(void)state;
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 3; i += every_other) {
 		struct xtsfs_store *replayed;
 		struct rig rig;
 
-		rig_begin(&rig, core_integrities[i]);
+		rig_begin_with(&rig, core_integrities[i], doing);
 		replayed = clone_of(rig.base);
 		for (size_t call = 0; call < xtsfs_memory_calls(rig.recorded); call++) {
 			unsigned cuts = xtsfs_memory_cuts(rig.recorded, call);
@@ -515,7 +567,7 @@ static void test_every_step(void **state)
 
 			xtsfs_memory_describe(rig.recorded, call, text, sizeof(text));
 			rig.expected.call = text;
-			for (unsigned cut = 1; cut <= cuts; cut += cuts / 3 + 1) {
+			for (unsigned cut = 1; call >= prepared && cut <= cuts; cut += cuts / 3 + 1) {
 				struct xtsfs_store *torn = clone_of(replayed);
 
 				assert_int_equal(xtsfs_memory_replay(torn, rig.recorded, call, cut), 0);
@@ -523,13 +575,26 @@ static void test_every_step(void **state)
 				xtsfs_store_free(torn);
 			}
 			assert_int_equal(xtsfs_memory_replay(replayed, rig.recorded, call, 0), 0);
-			if (!xtsfs_memory_is_sync(rig.recorded, call))
+			if (call >= prepared && !xtsfs_memory_is_sync(rig.recorded, call))
 				look(&rig.expected, replayed, false);
 		}
 		print_message("%zu calls\n", xtsfs_memory_calls(rig.recorded));
 		xtsfs_store_free(replayed);
 		rig_end(&rig);
 	}
+}
+
+static void test_every_step(void **state)
+{
+	(void)state;
+	every_step(complete, 1);
+}
+
+/* Also of what is open; behind the last step the volume has a marker that is authentic under the new key. */
+static void test_every_step_mounted(void **state)
+{
+	(void)state;
+	every_step(complete_mounted, 2);
 }
 
 static void test_power(void **state)
@@ -849,7 +914,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_step),  cmocka_unit_test(test_power),   cmocka_unit_test(test_every_fault),
 		cmocka_unit_test(test_damage),	    cmocka_unit_test(test_old_key), cmocka_unit_test(test_meanwhile),
-		cmocka_unit_test(test_synced_meanwhile),
+		cmocka_unit_test(test_synced_meanwhile), cmocka_unit_test(test_every_step_mounted),
 	};
 
 	xtsfs_log_init("test-core-reencrypt");
