@@ -265,8 +265,9 @@ struct xtsfs_redo {
 	size_t image_bytes;
 	struct timespec mtime;
 };
-/** Write the record, then the file at @handle, durably, then remove the record. The file's lock is held exclusively. */
-xtsfs_must_check int xtsfs_redo_do(struct xtsfs_volume *volume, struct xtsfs_node *node, int handle,
+/** Write the record, then the file at @handle, durably, then remove the record. The file's lock is held exclusively.
+ * @path: its backing path, which need not be the latest; NULL for a file without a name. */
+xtsfs_must_check int xtsfs_redo_do(struct xtsfs_volume *volume, const char *path, int handle,
 				   const struct xtsfs_redo *redo);
 /** At the opening of a volume: a record that is there is done again, or, for reading, its file is remembered in
  * volume->torn. */

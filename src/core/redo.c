@@ -10,13 +10,12 @@
  * undo that change: so where a step behind the first fails, and it is not known that the record is gone for good, the
  * file is not to be used until the volume is opened again (volume.has_torn), and no other record is written.
  *
- * The file is found by its path as of the time of the record; or, if it was moved in that last case, by its id.
+ * The file is found by its path as of the time of the record; or, if it was moved since, by its id.
  */
 #include "core/internal.h"
 
 #include "core/file.h"
 #include "core/fs.h"
-#include "core/path.h"
 #include "core/replace.h"
 #include "crypto/kdf.h"
 
@@ -144,11 +143,10 @@ static void set_torn(struct xtsfs_volume *volume, dev_t dev, ino_t ino)
 	__atomic_store_n(&volume->has_torn, true, __ATOMIC_RELEASE);
 }
 
-int xtsfs_redo_do(struct xtsfs_volume *volume, struct xtsfs_node *node, int handle, const struct xtsfs_redo *redo)
+int xtsfs_redo_do(struct xtsfs_volume *volume, const char *path, int handle, const struct xtsfs_redo *redo)
 {
 	struct xtsfs_store *store = volume->store;
-	xtsfs_auto_free char *path = NULL;
-	struct stat st;
+	struct stat st, record;
 	int r = store->ops->fstat(store, handle, &st);
 
 	if (__atomic_load_n(&volume->has_torn, __ATOMIC_ACQUIRE))
@@ -156,22 +154,18 @@ int xtsfs_redo_do(struct xtsfs_volume *volume, struct xtsfs_node *node, int hand
 	/* Without a name it ends with us. Who gives it one has it renewed before (create.c). */
 	if (r == 0 && st.st_nlink == 0)
 		return write_file(store, handle, redo);
-	if (r == 0)
-		r = xtsfs_path_of_node(volume, node, &path);
-	if (r < 0) {
-		path = NULL;
-		return r;
-	}
+	if (r < 0 || !path)
+		return r < 0 ? r : -ESTALE;
 	r = write_record(volume, path, redo);
 	/* What failed before it had its name has changed nothing. */
-	if (r < 0 && store->ops->stat(store, store->root, XTSFS_NAME_REDO, &st) == -ENOENT)
+	if (r < 0 && store->ops->stat(store, store->root, XTSFS_NAME_REDO, &record) == -ENOENT)
 		return r;
 	if (r == 0)
 		r = write_file(store, handle, redo);
 	if (r == 0)
 		r = remove_record(store);
 	if (r < 0)
-		set_torn(volume, node->dev, node->ino);
+		set_torn(volume, st.st_dev, st.st_ino);
 	return r;
 }
 

@@ -11,6 +11,7 @@
 #include "core/file.h"
 
 #include "core/fs.h"
+#include "core/path.h"
 
 #include <malloc.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 
 struct chunk {
 	struct xtsfs_io *io;
+	const char *path; /* for the record */
 	uint64_t from, to, groups; /* group numbers: this chunk, all of the file */
 	uint64_t cipher_off;	   /* where the image begins in the file */
 	uint8_t *image;
@@ -197,7 +199,7 @@ static int commit(struct chunk *chunk, const struct timespec *mtime)
 			.image_bytes = chunk->image_bytes,
 			.mtime = *mtime,
 		};
-		r = xtsfs_redo_do(io->volume, file->node, io->handle, &redo);
+		r = xtsfs_redo_do(io->volume, chunk->path, io->handle, &redo);
 	}
 	if (r < 0) {
 		set_state(file, before);
@@ -228,10 +230,10 @@ static int renew_inline(struct xtsfs_io *io)
 	return r;
 }
 
-static int renew_sectors(struct xtsfs_io *io, const struct timespec *mtime, uint64_t *ret_bytes)
+static int renew_sectors(struct xtsfs_io *io, const char *path, const struct timespec *mtime, uint64_t *ret_bytes)
 {
 	struct xtsfs_file *file = io->file;
-	struct chunk chunk = {.io = io};
+	struct chunk chunk = {.io = io, .path = path};
 	int r;
 
 	chunk.groups = (xtsfs_sector_count(file->plain_bytes) + XTSFS_GROUP_SECTORS - 1) / XTSFS_GROUP_SECTORS;
@@ -250,7 +252,7 @@ static int renew_sectors(struct xtsfs_io *io, const struct timespec *mtime, uint
 }
 
 /* The lock is held exclusively. 1: there is more to do. */
-static int renew_some(struct xtsfs_io *io, uint64_t *ret_bytes)
+static int renew_some(struct xtsfs_io *io, const char *path, uint64_t *ret_bytes)
 {
 	struct xtsfs_file *file = io->file;
 	struct xtsfs_store *store = io->volume->store;
@@ -274,7 +276,7 @@ static int renew_some(struct xtsfs_io *io, uint64_t *ret_bytes)
 		r = renew_inline(io);
 		(void)store->ops->utimens(store, io->handle, NULL, times);
 	} else if (file->has_block0) {
-		r = renew_sectors(io, &times[1], ret_bytes);
+		r = renew_sectors(io, path, &times[1], ret_bytes);
 	}
 	return r < 0 ? r : is_old(file);
 }
@@ -304,15 +306,20 @@ int xtsfs_renew_file(struct xtsfs_volume *volume, struct xtsfs_node *node, xtsfs
 	if (r < 0 || !old)
 		return r;
 	do {
+		xtsfs_auto_free char *path = NULL;
 		struct xtsfs_io io;
 		uint64_t bytes = 0;
 
 		r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io);
 		if (r < 0)
 			return r;
+		/* Before the lock, which comes behind that of names; a record whose file has moved finds it all the same.
+		 */
+		if (xtsfs_path_of_node(volume, node, &path) < 0)
+			path = NULL;
 		r = xtsfs_io_lock(&io, true);
 		if (r == 0) {
-			r = renew_some(&io, &bytes);
+			r = renew_some(&io, path, &bytes);
 			pthread_rwlock_unlock(&io.file->lock);
 		}
 		xtsfs_io_end(&io);
