@@ -64,7 +64,10 @@ static void test_refusals(void **state)
 		{XTSFS_FILE_CLEAN, 5, 4096, 11, -EPROTO},
 		{XTSFS_FILE_CLEAN | 8, 5, 4096, -1, -EPROTO}, /* flags */
 		{XTSFS_FILE_CLEAN | 0x80000000U, 5, 4096, -1, -EPROTO},
-		{XTSFS_FILE_CLEAN, 5, 4096, 80, -EUCLEAN}, /* reserved */
+		{XTSFS_FILE_CLEAN, 5, 4096, 88, -EUCLEAN}, /* reserved */
+		{XTSFS_FILE_CLEAN, 5, 4096, 80, 0},	   /* renewed groups: whether there may be is for others */
+		{XTSFS_FILE_CLEAN, 5, 4096, 87, 0},
+		{XTSFS_FILE_INLINE | XTSFS_FILE_CLEAN, 5, 148, 80, -EUCLEAN},
 		{XTSFS_FILE_CLEAN, 5, 4096, 64, -EUCLEAN}, /* a growing tag without a size */
 		{XTSFS_FILE_INLINE | XTSFS_FILE_CLEAN, 5, 148, 56, -EUCLEAN},
 		{XTSFS_FILE_CLEAN, 5, 4096, 111, -EUCLEAN},
