@@ -293,11 +293,12 @@ static int walk(const struct reencrypt_request *request, struct cli_volume *volu
 	struct xtsfs_reencrypt_totals totals;
 	struct xtsfs_volume *fs = NULL;
 	char bytes[16];
-	int exit_code = open_volume(volume, /* read_only= */ false, &fs), r;
+	int exit_code, r;
 
+	reencrypt_catch_signals();
+	exit_code = open_volume(volume, /* read_only= */ false, &fs);
 	if (exit_code)
 		return exit_code;
-	reencrypt_catch_signals();
 	output.progress = reencrypt_shows_progress(request);
 	clock_gettime(CLOCK_MONOTONIC, &output.start);
 	r = xtsfs_reencrypt_run(fs, &options, &totals);
