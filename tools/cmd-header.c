@@ -189,10 +189,11 @@ static int check_same_volume(const struct restore *restore)
 		return 0;
 	if (restore->has_dirid && restore->backup.has_dirid &&
 	    memcmp(restore->dirid.id, restore->backup.dirid.id, sizeof(restore->dirid.id)) == 0)
-		return cli_fail_exit(XTSFS_EXIT_OTHER_VOLUME,
-				     "the root directory of '%s' is that of '%s', but under another volume key, or damaged, "
-				     "refusing; a backup from before a re-encryption opens nothing there any more",
-				     restore->dir, restore->path);
+		return cli_fail_exit(
+			XTSFS_EXIT_OTHER_VOLUME,
+			"the root directory of '%s' is that of '%s', but under another volume key, or damaged, "
+			"refusing; a backup from before a re-encryption opens nothing there any more",
+			restore->dir, restore->path);
 	return cli_fail_exit(XTSFS_EXIT_OTHER_VOLUME,
 			     "nothing in '%s' shows that it is volume %s, whose header is in '%s', refusing; use "
 			     "--force if you know that it is",

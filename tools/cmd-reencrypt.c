@@ -129,8 +129,8 @@ static void on_problem(void *data, const char *path, const char *what, int error
 
 static int fail_busy(const struct cli_volume *volume, const struct cli_holder *holder)
 {
-	return cli_fail_exit(XTSFS_EXIT_BUSY, "'%s' is in use%s%s; unmount it first, or give its mount point", volume->dir,
-			     holder->text[0] ? " by " : "", holder->text);
+	return cli_fail_exit(XTSFS_EXIT_BUSY, "'%s' is in use%s%s; unmount it first, or give its mount point",
+			     volume->dir, holder->text[0] ? " by " : "", holder->text);
 }
 
 /* Does fsck keep things there, which no walk would reach? An exit code. */
@@ -226,7 +226,8 @@ static void unlock_conf(struct cli_volume *volume)
 }
 
 /* The one instant: before it nothing has changed, after it the walk can go on at any time. */
-static int begin(const struct reencrypt_request *request, struct cli_volume *volume, const struct xtsfs_secret *slot_key)
+static int begin(const struct reencrypt_request *request, struct cli_volume *volume,
+		 const struct xtsfs_secret *slot_key)
 {
 	struct xtsfs_secret *key = NULL;
 	struct xtsfs_volume *fs = NULL;

@@ -125,9 +125,9 @@ static void say(json_object *object)
 	cli_say("  opened by:   keyslot %s '%s'", member(object, "slot", "id", NULL),
 		member(object, "slot", "name", NULL));
 	if (strcmp(member(object, "reencrypt", "state", NULL), "?") != 0)
-		cli_say("  re-encrypts: %s, walk %s, %s rewritten, problems %s", member(object, "reencrypt", "state", NULL),
-			member(object, "reencrypt", "walks", NULL), size(object, "reencrypt", "bytes", a),
-			member(object, "reencrypt", "problems", NULL));
+		cli_say("  re-encrypts: %s, walk %s, %s rewritten, problems %s",
+			member(object, "reencrypt", "state", NULL), member(object, "reencrypt", "walks", NULL),
+			size(object, "reencrypt", "bytes", a), member(object, "reencrypt", "problems", NULL));
 	say_requests(object);
 	cli_say("  read:        %s", size(object, "bytes", "read", a));
 	cli_say("  written:     %s", size(object, "bytes", "written", a));

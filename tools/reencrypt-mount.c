@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Re-encryption of a mount: its daemon does it (docs/control.md), and this program asks for it, shows how far it is, and
- * asks it to stop when it is itself asked to. If this program is killed the daemon goes on.
+ * Re-encryption of a mount: its daemon does it (docs/control.md), and this program asks for it, shows how far it is,
+ * and asks it to stop when it is itself asked to. If this program is killed the daemon goes on.
  */
 #include "reencrypt-mount.h"
 
@@ -197,14 +197,15 @@ bool reencrypt_mounted(const char *path, const struct reencrypt_request *request
 	mount = exit_code == 0 ? find(&mounts, real ? real : path) : NULL;
 	if (mount) {
 		if (request->unlock.source.tpm)
-			exit_code = cli_fail_exit(XTSFS_EXIT_SOURCE,
-						  "'%s' is mounted, and its daemon takes a passphrase or a keyfile only",
-						  path);
+			exit_code = cli_fail_exit(
+				XTSFS_EXIT_SOURCE,
+				"'%s' is mounted, and its daemon takes a passphrase or a keyfile only", path);
 		if (exit_code == 0)
 			exit_code = start(mount, request);
 		if (exit_code == 0) {
 			if (!request->quiet)
-				cli_say("'%s' has a new volume key, or goes on with that of before. Header backups that were "
+				cli_say("'%s' has a new volume key, or goes on with that of before. Header backups "
+					"that were "
 					"made before are of no use any more; make a new one with 'xtsfsctl header "
 					"backup'.",
 					mount->mountpoint);

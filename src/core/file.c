@@ -423,7 +423,8 @@ static int load(struct xtsfs_io *io)
 	file->has_block0 = file->trim = false;
 	file->plain_bytes = 0;
 	if (xtsfs_is_torn(io->volume, &st))
-		return refuse(io, -EIO, "its re-encryption was interrupted; opening the volume for writing goes on with it");
+		return refuse(io, -EIO,
+			      "its re-encryption was interrupted; opening the volume for writing goes on with it");
 	if (st.st_size == 0) {
 		file->loaded = true;
 		return 0;

@@ -33,10 +33,10 @@ struct xtsfs_file {
 	bool loaded;
 	bool has_block0;
 	bool under_old; /* in re-encryption: the header is under the old keys, and so is everything else */
-	bool trim;    /* the stored length is not the canonical one (trace of a crash): cut before the first change */
-	bool changed; /* since the last finalising, in a way that it has to settle (atomic access) */
-	bool unsure;  /* a write failed: what is on disk is one of two (atomic access) */
-	bool rough;   /* integrity none: behind the content of the last sector may be anything */
+	bool trim;	/* the stored length is not the canonical one (trace of a crash): cut before the first change */
+	bool changed;	/* since the last finalising, in a way that it has to settle (atomic access) */
+	bool unsure;	/* a write failed: what is on disk is one of two (atomic access) */
+	bool rough;	/* integrity none: behind the content of the last sector may be anything */
 	struct xtsfs_header header;
 	uint64_t plain_bytes;
 	struct xtsfs_disk_block block0;

@@ -87,7 +87,8 @@ static const char *examine(struct xtsfs_fsck *fsck, const struct attr *attr, uin
 	if (!name_cipher(attr, cipher, &bytes, &start) || bytes <= XTSFS_SIV_IV_BYTES)
 		return "the name of an extended attribute is damaged";
 	name_bytes = bytes - XTSFS_SIV_IV_BYTES;
-	if (xtsfs_keys_siv_open(fsck->volume->keys, XTSFS_SIV_XATTR, NAME_AD, 16, cipher, bytes, ad + SALT_BYTES, NULL) < 0)
+	if (xtsfs_keys_siv_open(fsck->volume->keys, XTSFS_SIV_XATTR, NAME_AD, 16, cipher, bytes, ad + SALT_BYTES,
+				NULL) < 0)
 		return "the name of an extended attribute does not decrypt";
 	if (attr->stored_bytes < start + SALT_BYTES + XTSFS_SIV_IV_BYTES + 1)
 		return "the value of an extended attribute is cut short";

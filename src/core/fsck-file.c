@@ -188,7 +188,8 @@ static bool take_header(struct xtsfs_fsck_file *file)
 
 	if (xtsfs_is_torn(fsck->volume, &file->st)) {
 		xtsfs_fsck_report(fsck, &file->place, XTSFS_FSCK_DEBRIS, "reencrypt-torn", XTSFS_FSCK_REPAIRABLE, 0,
-				  "completed when the volume is opened for writing", "its re-encryption was interrupted");
+				  "completed when the volume is opened for writing",
+				  "its re-encryption was interrupted");
 		return false;
 	}
 	if (n < 0) {

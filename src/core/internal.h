@@ -79,8 +79,8 @@ struct xtsfs_volume {
 	unsigned threads;
 	int lock_handle;
 	struct xtsfs_node *root;
-	bool has_torn;	  /* a file has a redo record (redo.c) and is not to be used: this one (atomic access) */
-	dev_t torn_dev;	  /* set before that */
+	bool has_torn;	/* a file has a redo record (redo.c) and is not to be used: this one (atomic access) */
+	dev_t torn_dev; /* set before that */
 	ino_t torn_ino;
 	pthread_mutex_t attr_mutex; /* in re-encryption: an attribute is changed, or renewed */
 	unsigned renew_groups;	    /* of a file at a time */

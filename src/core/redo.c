@@ -111,9 +111,9 @@ static int write_image(struct xtsfs_store *store, int handle, const struct xtsfs
 		if (skip)
 			from = at;
 	}
-	return r == 0 && at > from ? xtsfs_store_pwrite(store, handle, redo->image + from, at - from,
-							redo->image_cipher_off + from)
-				   : r;
+	return r == 0 && at > from
+		       ? xtsfs_store_pwrite(store, handle, redo->image + from, at - from, redo->image_cipher_off + from)
+		       : r;
 }
 
 static int write_file(struct xtsfs_store *store, int handle, const struct xtsfs_redo *redo)

@@ -189,8 +189,7 @@ static void renew_entry(struct walk *walk, struct place *place, int dir_handle, 
 	struct stat st;
 	int r;
 
-	note(walk, place, name, "its name",
-	     xtsfs_renew_name(volume, place->node, dir_handle, place->dirid, name));
+	note(walk, place, name, "its name", xtsfs_renew_name(volume, place->node, dir_handle, place->dirid, name));
 	r = xtsfs_lookup(volume, place->node, name, &node, &st);
 	if (r < 0) {
 		note(walk, place, name, "looking at it", r);

@@ -21,7 +21,7 @@
 
 struct chunk {
 	struct xtsfs_io *io;
-	const char *path; /* for the record */
+	const char *path;	   /* for the record */
 	uint64_t from, to, groups; /* group numbers: this chunk, all of the file */
 	uint64_t cipher_off;	   /* where the image begins in the file */
 	uint8_t *image;
@@ -117,7 +117,7 @@ static int build_group(struct chunk *chunk, uint64_t group_no)
 	uint8_t *at = chunk->image + (group_begin(io, group_no) - chunk->cipher_off);
 	uint64_t plain_off = group_no * GROUP_BYTES;
 	size_t plain_bytes = file->plain_bytes - plain_off < GROUP_BYTES ? (size_t)(file->plain_bytes - plain_off)
-									  : (size_t)GROUP_BYTES;
+									 : (size_t)GROUP_BYTES;
 	bool own_meta = group_no > 0 && xtsfs_has_tags(io);
 	struct xtsfs_disk_block meta = {0};
 	int r;
@@ -242,7 +242,7 @@ static int renew_sectors(struct xtsfs_io *io, const char *path, const struct tim
 		chunk.from = chunk.groups;
 	chunk.from = skip_holes(io, chunk.from, chunk.groups);
 	chunk.to = chunk.groups - chunk.from > io->volume->renew_groups ? chunk.from + io->volume->renew_groups
-									   : chunk.groups;
+									: chunk.groups;
 	r = build(&chunk);
 	if (r == 0)
 		r = commit(&chunk, mtime);
@@ -313,7 +313,8 @@ int xtsfs_renew_file(struct xtsfs_volume *volume, struct xtsfs_node *node, xtsfs
 		r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io);
 		if (r < 0)
 			return r;
-		/* Before the lock, which comes behind that of names; a record whose file has moved finds it all the same.
+		/* Before the lock, which comes behind that of names; a record whose file has moved finds it all the
+		 * same.
 		 */
 		if (xtsfs_path_of_node(volume, node, &path) < 0)
 			path = NULL;

@@ -24,7 +24,8 @@ static void put_back_times(struct xtsfs_store *store, int dir_handle, const stru
 	(void)store->ops->utimens(store, dir_handle, NULL, times);
 }
 
-static bool is_there(struct xtsfs_store *store, int dir_handle, const char *entry, struct stat *ret_stat, int *ret_error)
+static bool is_there(struct xtsfs_store *store, int dir_handle, const char *entry, struct stat *ret_stat,
+		     int *ret_error)
 {
 	int r = store->ops->stat(store, dir_handle, entry, ret_stat);
 

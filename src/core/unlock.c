@@ -213,8 +213,7 @@ static int try_tpm_slot(struct attempt *attempt, const struct xtsfs_slot *slot, 
 	report->text[0] = '\0';
 	report->of_source = false;
 	r = try(attempt, "TPM's key");
-	attempt->with = (struct xtsfs_unlock){.slot = attempt->way->slot,
-					      .ret_slot_key = attempt->way->ret_slot_key};
+	attempt->with = (struct xtsfs_unlock){.slot = attempt->way->slot, .ret_slot_key = attempt->way->ret_slot_key};
 	return r;
 }
 

@@ -127,7 +127,8 @@ static int write_marker(struct xtsfs_volume *volume, int64_t unix_s)
 	memcpy(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic));
 	r = xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_unclean_tag_parts(&disk, parts), disk.tag);
 	return r < 0 ? r
-		     : xtsfs_file_replace(volume->store, XTSFS_NAME_UNCLEAN, &disk, sizeof(disk), /* exclusive= */ false);
+		     : xtsfs_file_replace(volume->store, XTSFS_NAME_UNCLEAN, &disk, sizeof(disk),
+					  /* exclusive= */ false);
 }
 
 static int make_marker(struct xtsfs_volume *volume)

@@ -3,9 +3,9 @@
  * The thread calls the same walk as xtsfsctl does on a volume that nobody has mounted; the core's locks are all that is
  * between it and the requests. What takes care is the beginning: from one instant on everything that the mount makes
  * must be under the new key, and everything that it reads may be. So the mount is locked as by "xtsfsctl lock", which
- * writes out what waits and destroys the keys; xtsfs.conf is replaced; and the mount is unlocked with both keys. If that
- * fails on the way, the mount is unlocked with what xtsfs.conf says then; should even this fail it stays locked, and
- * "xtsfsctl unlock" brings it back.
+ * writes out what waits and destroys the keys; xtsfs.conf is replaced; and the mount is unlocked with both keys. If
+ * that fails on the way, the mount is unlocked with what xtsfs.conf says then; should even this fail it stays locked,
+ * and "xtsfsctl unlock" brings it back.
  *
  * Whoever changes xtsfs.conf holds a lock on it from reading to saving, as xtsfsctl does.
  *
@@ -85,7 +85,7 @@ static void set_state(struct xtsfs_reencrypter *reencrypter, enum state state, i
 
 void xtsfs_reencrypter_print(struct xtsfs_reencrypter *reencrypter, FILE *out)
 {
-	static const char *const names[] = {[NONE] = "none",     [RUNNING] = "running", [STOPPED] = "stopped",
+	static const char *const names[] = {[NONE] = "none",	     [RUNNING] = "running", [STOPPED] = "stopped",
 					    [PROBLEMS] = "problems", [FAILED] = "failed",   [DONE] = "done"};
 	struct xtsfs_reencrypt_totals totals;
 	enum state state;
@@ -145,8 +145,9 @@ static void on_problem(void *data, const char *path, const char *what, int error
 	xtsfs_guard_mutex(&reencrypter->mutex);
 	if (!text || reencrypter->problem_count == PROBLEMS_MOST)
 		return;
-	xtsfs_text_escape(text, strlen(text) < PROBLEM_BYTES / XTSFS_ESCAPE_FACTOR ? strlen(text)
-										     : PROBLEM_BYTES / XTSFS_ESCAPE_FACTOR - 1,
+	xtsfs_text_escape(text,
+			  strlen(text) < PROBLEM_BYTES / XTSFS_ESCAPE_FACTOR ? strlen(text)
+									     : PROBLEM_BYTES / XTSFS_ESCAPE_FACTOR - 1,
 			  /* backslash= */ false, reencrypter->problems[reencrypter->problem_count++]);
 }
 
@@ -207,10 +208,8 @@ static int end(struct xtsfs_reencrypter *reencrypter)
 static void *run(void *data)
 {
 	struct xtsfs_reencrypter *reencrypter = data;
-	const struct xtsfs_reencrypt_options options = {.cancel = &reencrypter->cancel,
-							.progress = on_progress,
-							.problem = on_problem,
-							.data = reencrypter};
+	const struct xtsfs_reencrypt_options options = {
+		.cancel = &reencrypter->cancel, .progress = on_progress, .problem = on_problem, .data = reencrypter};
 	struct xtsfs_reencrypt_totals totals;
 	int r = xtsfs_reencrypt_run(reencrypter->locker->mount->volume, &options, &totals);
 
@@ -285,10 +284,11 @@ static int check(struct xtsfs_reencrypter *reencrypter, const struct xtsfs_reenc
 	if (conf->config->reencrypting)
 		return 0;
 	if (filled)
-		return refuse(-EEXIST, ret_problem, problem_bytes,
-			      "%s holds what repairs moved there, and would be lost with the old key; move or remove it "
-			      "first",
-			      XTSFS_NAME_LOST);
+		return refuse(
+			-EEXIST, ret_problem, problem_bytes,
+			"%s holds what repairs moved there, and would be lost with the old key; move or remove it "
+			"first",
+			XTSFS_NAME_LOST);
 	if (state.marker)
 		return refuse(-EUCLEAN, ret_problem, problem_bytes,
 			      "the volume was not shut down cleanly before; unmount it and run xtsfsctl fsck --repair "
@@ -340,7 +340,8 @@ static int begin(struct xtsfs_reencrypter *reencrypter, const struct xtsfs_reenc
 		r = xtsfs_conf_unlock(conf, &with, &key, &slot);
 	if (r < 0)
 		(void)refuse(r, ret_problem, problem_bytes, "%s",
-			     r == -XTSFS_EPASS ? "no keyslot opens with this passphrase or keyfile" : xtsfs_strerror(r));
+			     r == -XTSFS_EPASS ? "no keyslot opens with this passphrase or keyfile"
+					       : xtsfs_strerror(r));
 	if (r == 0)
 		r = check(reencrypter, request, conf, ret_problem, problem_bytes);
 	if (r == 0) {

@@ -119,8 +119,7 @@ static void reencrypt(struct xtsfs_server *server, const struct client *client, 
 		.drop_slots = client->drop_slots,
 		.rate = client->rate};
 	char problem[256];
-	int r = xtsfs_reencrypter_start(server->reencrypter, &request, &server->params.facts, problem,
-					sizeof(problem));
+	int r = xtsfs_reencrypter_start(server->reencrypter, &request, &server->params.facts, problem, sizeof(problem));
 
 	if (r < 0) {
 		xtsfs_warning("re-encryption: %s, going on without", problem);

@@ -7,8 +7,8 @@
  * Writes are whole sectors and each sector is full of one stamp (writer, round, sector), so a sector that is read must
  * hold one stamp that somebody wrote there, or zeros, or the one and then zeros where a truncation cut it: anything
  * else is a torn write. On a directory, since a store in memory has a mutex around everything and would hide races.
- * Meanwhile others append, truncate, punch, sync, look up, list, rename, make and remove; with --reencrypt, the volume is
- * re-encrypted, and files and links that were there before are moved to and fro.
+ * Meanwhile others append, truncate, punch, sync, look up, list, rename, make and remove; with --reencrypt, the volume
+ * is re-encrypted, and files and links that were there before are moved to and fro.
  */
 #undef NDEBUG
 #include "core-fixture.h"
@@ -416,12 +416,9 @@ static void one_run(enum xtsfs_integrity integrity)
 
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {{"threads", 1, NULL, 't'},
-						     {"rounds", 1, NULL, 'r'},
-						     {"integrity", 1, NULL, 'i'},
-						     {"seed", 1, NULL, 's'},
-						     {"reencrypt", 0, NULL, 'e'},
-						     {0}};
+	static const struct option long_options[] = {{"threads", 1, NULL, 't'},	  {"rounds", 1, NULL, 'r'},
+						     {"integrity", 1, NULL, 'i'}, {"seed", 1, NULL, 's'},
+						     {"reencrypt", 0, NULL, 'e'}, {0}};
 	enum xtsfs_integrity integrity = XTSFS_INTEGRITY__COUNT;
 	int c;
 
