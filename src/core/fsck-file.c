@@ -234,6 +234,9 @@ static bool take_header(struct xtsfs_fsck_file *file)
 				  "its header is authentic, but of a version or with flags that are not known");
 		return false;
 	}
+	/* In re-encryption the header does not say which key it is under either. */
+	if (parsed == 0 && fsck->volume->keys->old && !state->header.renewed && !id_is_proven(file))
+		state->under_old = true;
 	if (parsed < 0 || !id_is_proven(file)) {
 		lose_file(file, "header-bad-tag", "its header is not authentic");
 		return false;

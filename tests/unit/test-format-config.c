@@ -229,6 +229,32 @@ static void test_new(void **state)
 	xtsfs_config_free(again);
 }
 
+/* The volume key is being replaced: written, read, and taken out again, but for the count. */
+static void test_reencrypting(void **state)
+{
+	const uint8_t hmac[XTSFS_CONFIG_HMAC_BYTES] = {0xff};
+	struct xtsfs_config config = {.created = "2026-01-02T03:04:05Z",
+				      .writer = "w",
+				      .content_keys = 1,
+				      .key_generation = XTSFS_KEY_GENERATION_MAX,
+				      .reencrypting = true};
+	struct xtsfs_config *again, *ended;
+
+	(void)state;
+	memset(&config.old_key, 0xa5, sizeof(config.old_key));
+	check_round_trip(&config, hmac, &again);
+	assert_true(again->reencrypting);
+	assert_int_equal(again->key_generation, XTSFS_KEY_GENERATION_MAX);
+	assert_memory_equal(&again->old_key, &config.old_key, sizeof(config.old_key));
+	again->reencrypting = false;
+	memset(&again->old_key, 0, sizeof(again->old_key));
+	check_round_trip(again, hmac, &ended);
+	assert_false(ended->reencrypting);
+	assert_int_equal(ended->key_generation, XTSFS_KEY_GENERATION_MAX);
+	xtsfs_config_free(again);
+	xtsfs_config_free(ended);
+}
+
 #define BAD_B64 "YGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn8"
 
 static const struct {
@@ -246,6 +272,14 @@ static const struct {
 	{"\"incompatible\": []", "\"incompatible\": [\"squash\"]", -EPROTO, "'squash'"},
 	{"\"incompatible\": []", "\"incompatible\": [\"a\\u001b[31m\\n\"]", -EPROTO, "'a\\x1b[31m\\x0a'"},
 	{"\"incompatible\": []", "\"incompatible\": [7]", -EUCLEAN, "'incompatible'"},
+	{"\"incompatible\": []", "\"incompatible\": [\"reencrypt\"]", -EUCLEAN, "'reencrypt' is missing"},
+	{"\"incompatible\": []", "\"incompatible\": [\"reencrypt\", \"squash\"]", -EPROTO, "'squash'"},
+	{"\"sector_bytes\": 4096", "\"reencrypt\": {}, \"sector_bytes\": 4096", -EUCLEAN, "without its feature"},
+	{"\"sector_bytes\": 4096", "\"key_generation\": -1, \"sector_bytes\": 4096", -EUCLEAN,
+	 "'key_generation' is -1"},
+	{"\"sector_bytes\": 4096", "\"key_generation\": 2147483648, \"sector_bytes\": 4096", -EUCLEAN,
+	 "'key_generation' is 2147483648"},
+	{"\"sector_bytes\": 4096", "\"key_generation\": \"1\", \"sector_bytes\": 4096", -EUCLEAN, "'key_generation'"},
 	{"\"incompatible\": []", "\"incompatible\": {}", -EUCLEAN, "'incompatible'"},
 	{"\"incompatible\": [],", "", -EUCLEAN, "'incompatible' is missing"},
 	{"\"colour\"", "null", -EUCLEAN, "'compatible'"},
@@ -556,10 +590,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),	      cmocka_unit_test(test_good),
 		cmocka_unit_test(test_keeps_unknown), cmocka_unit_test(test_new),
-		cmocka_unit_test(test_refused),	      cmocka_unit_test(test_not_json),
-		cmocka_unit_test(test_slot_counts),   cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_damage),	      cmocka_unit_test(test_uuid),
-		cmocka_unit_test(test_integrity),     cmocka_unit_test(test_finish_limit),
+		cmocka_unit_test(test_reencrypting),  cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_not_json),      cmocka_unit_test(test_slot_counts),
+		cmocka_unit_test(test_sizes),	      cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_uuid),	      cmocka_unit_test(test_integrity),
+		cmocka_unit_test(test_finish_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
