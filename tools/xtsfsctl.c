@@ -42,8 +42,8 @@ static const struct cli_verb verbs[] = {
 #endif
 	{"path", cmd_path, "Map plain paths to paths of the backing directory, and back", "[OPTION]... DIR [PATH]..."},
 	{"fsck", cmd_fsck, "Check a volume, and repair it", "[OPTION]... DIR", .usage_exit = XTSFS_FSCK_USAGE},
-	{"reencrypt", cmd_reencrypt, "Give a volume another key, and encrypt everything anew",
-	 "[OPTION]... DIR|MOUNTPOINT"},
+	{"reencrypt", cmd_reencrypt, "Give a volume another key, and encrypt everything anew", "[OPTION]... DIR",
+	 .notes = "DIR is the directory of a volume that is not mounted, or a mount point.\n"},
 	{"bench", cmd_bench, "Measure encryption and key derivation on this machine", "[OPTION]..."},
 	{"status", cmd_status, "Show what running mounts are and have done", "[OPTION]... [MOUNTPOINT]"},
 	{"lock", cmd_lock, "Destroy the keys of a running mount, and keep it", "[OPTION]... MOUNTPOINT"},
