@@ -18,8 +18,6 @@
 #include "base/parse.h"
 #include "core/reencrypt.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -133,33 +131,18 @@ static int fail_busy(const struct cli_volume *volume, const struct cli_holder *h
 			     volume->dir, holder->text[0] ? " by " : "", holder->text);
 }
 
-/* Does fsck keep things there, which no walk would reach? An exit code. */
+/* An exit code. */
 static int check_lost_and_found(const struct cli_volume *volume)
 {
-	_Alignas(struct dirent64) char buffer[4096];
-	struct xtsfs_store *store = volume->store;
-	int handle = store->ops->open(store, store->root, XTSFS_NAME_LOST, O_RDONLY | O_DIRECTORY, 0, NULL);
-	bool filled = false;
-	ssize_t n = 0;
+	int r = xtsfs_reencrypt_lost(volume->store);
 
-	if (handle < 0)
-		return handle == -ENOENT ? 0 : cli_fail(handle, "cannot open '%s/%s'", volume->dir, XTSFS_NAME_LOST);
-	while (!filled && (n = store->ops->getdents(store, handle, buffer, sizeof(buffer))) > 0) {
-		for (ssize_t at = 0; at < n;) {
-			const struct dirent64 *record = (const struct dirent64 *)(const void *)(buffer + at);
-
-			filled |= strcmp(record->d_name, ".") != 0 && strcmp(record->d_name, "..") != 0;
-			at += record->d_reclen;
-		}
-	}
-	store->ops->close(store, handle);
-	if (n < 0)
-		return cli_fail((int)n, "cannot read '%s/%s'", volume->dir, XTSFS_NAME_LOST);
-	return filled ? cli_fail_exit(XTSFS_EXIT_EXISTS,
-				      "refusing: '%s/%s' holds what repairs moved there, and would be lost with the "
-				      "old key; move or remove it first",
-				      volume->dir, XTSFS_NAME_LOST)
-		      : 0;
+	if (r < 0)
+		return cli_fail(r, "cannot read '%s/%s'", volume->dir, XTSFS_NAME_LOST);
+	return r > 0 ? cli_fail_exit(XTSFS_EXIT_EXISTS,
+				     "refusing: '%s/%s' holds what repairs moved there, and would be lost with the "
+				     "old key; move or remove it first",
+				     volume->dir, XTSFS_NAME_LOST)
+		     : 0;
 }
 
 static int check_state(const struct cli_volume *volume)

@@ -15,6 +15,7 @@
 #include "core/keyslot.h"
 #include "crypto/kdf.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,27 @@ int xtsfs_reencrypt_begin(struct xtsfs_store *store, struct xtsfs_conf *conf, co
 	*ret_new_key = key;
 	key = NULL;
 	return 0;
+}
+
+int xtsfs_reencrypt_lost(struct xtsfs_store *store)
+{
+	_Alignas(struct dirent64) char buffer[4096];
+	int handle = store->ops->open(store, store->root, XTSFS_NAME_LOST, O_RDONLY | O_DIRECTORY, 0, NULL), filled = 0;
+	ssize_t n = 0;
+
+	if (handle < 0)
+		return handle == -ENOENT ? 0 : handle;
+	while (!filled && (n = store->ops->getdents(store, handle, buffer, sizeof(buffer))) > 0) {
+		for (ssize_t at = 0; at < n;) {
+			const struct dirent64 *record = (const struct dirent64 *)(const void *)(buffer + at);
+
+			at += record->d_reclen;
+			if (strcmp(record->d_name, ".") != 0 && strcmp(record->d_name, "..") != 0)
+				filled = 1;
+		}
+	}
+	store->ops->close(store, handle);
+	return n < 0 ? (int)n : filled;
 }
 
 int xtsfs_reencrypt_end(struct xtsfs_store *store, struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key)
@@ -336,12 +358,17 @@ static int walk_once(struct walk *walk)
 {
 	struct xtsfs_volume *volume = walk->volume;
 	uint64_t renewed = walk->totals.renewed, moves = __atomic_load_n(&volume->moves, __ATOMIC_RELAXED);
+	int r;
 
 	walk->totals.walks++;
 	walk->totals.directories = walk->totals.files = walk->totals.others = walk->totals.problems = 0;
 	walk_directory(walk, NULL, NULL, xtsfs_root(volume));
 	if (walk->error == 0)
 		walk->error = renew_nameless(walk);
+	r = xtsfs_reencrypt_lost(volume->store);
+	if (r != 0)
+		tell(walk, NULL, XTSFS_NAME_LOST, "what repairs moved there (move or remove it)",
+		     r < 0 ? r : -ENOTEMPTY);
 	if (walk->error)
 		return walk->error;
 	return walk->totals.renewed != renewed || __atomic_load_n(&volume->moves, __ATOMIC_RELAXED) != moves;

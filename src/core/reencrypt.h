@@ -23,6 +23,10 @@ xtsfs_must_check int xtsfs_reencrypt_begin(struct xtsfs_store *store, struct xts
 					   const struct xtsfs_secret *old_key, int slot,
 					   const struct xtsfs_secret *slot_key, struct xtsfs_secret **ret_new_key);
 
+/** Does fsck keep things in xtsfs.lost+found? No walk reaches those, so there is no beginning and no end. 1, 0, or
+ * -errno. */
+xtsfs_must_check int xtsfs_reencrypt_lost(struct xtsfs_store *store);
+
 struct xtsfs_reencrypt_totals {
 	uint64_t walks;			     /* begun */
 	uint64_t directories, files, others; /* looked at, in this walk */

@@ -20,7 +20,6 @@
 #include "core/reencrypt.h"
 #include "format/ondisk.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -249,41 +248,19 @@ __attribute__((format(printf, 4, 5))) static int refuse(int error, char *ret_pro
 	return error;
 }
 
-static int is_filled(struct xtsfs_store *store, const char *name, bool *ret_filled)
-{
-	_Alignas(struct dirent64) char buffer[4096];
-	int handle = store->ops->open(store, store->root, name, O_RDONLY | O_DIRECTORY, 0, NULL);
-	ssize_t n = 0;
-
-	*ret_filled = false;
-	if (handle < 0)
-		return handle == -ENOENT ? 0 : handle;
-	while (!*ret_filled && (n = store->ops->getdents(store, handle, buffer, sizeof(buffer))) > 0) {
-		for (ssize_t at = 0; at < n;) {
-			const struct dirent64 *record = (const struct dirent64 *)(const void *)(buffer + at);
-
-			*ret_filled |= strcmp(record->d_name, ".") != 0 && strcmp(record->d_name, "..") != 0;
-			at += record->d_reclen;
-		}
-	}
-	store->ops->close(store, handle);
-	return n < 0 ? (int)n : 0;
-}
-
 /* What xtsfsctl looks at before it begins without a mount. */
 static int check(struct xtsfs_reencrypter *reencrypter, const struct xtsfs_reencrypt_request *request,
 		 const struct xtsfs_conf *conf, char *ret_problem, size_t problem_bytes)
 {
 	struct xtsfs_volume_state state;
-	bool filled;
-	int r = is_filled(reencrypter->locker->store, XTSFS_NAME_LOST, &filled);
+	int r = xtsfs_reencrypt_lost(reencrypter->locker->store);
 
 	xtsfs_volume_state(reencrypter->locker->mount->volume, &state);
 	if (r < 0)
 		return refuse(r, ret_problem, problem_bytes, "cannot read %s: %s", XTSFS_NAME_LOST, xtsfs_strerror(r));
 	if (conf->config->reencrypting)
 		return 0;
-	if (filled)
+	if (r > 0)
 		return refuse(
 			-EEXIST, ret_problem, problem_bytes,
 			"%s holds what repairs moved there, and would be lost with the old key; move or remove it "
