@@ -239,6 +239,37 @@ static void test_damage(void **state)
 	rig_end(&rig);
 }
 
+/* What repairs moved away would be lost with the old key: there is no end as long as it is there. */
+static void test_lost(void **state)
+{
+	unsigned told = 0;
+	const struct xtsfs_reencrypt_options options = {.problem = ignore_problem, .data = &told};
+	struct xtsfs_reencrypt_totals totals;
+	struct core core;
+	struct rig rig;
+	int dir;
+
+	(void)state;
+	rig_begin(&rig, XTSFS_INTEGRITY_AES_GMAC);
+	core = core_in(&rig.core, rig.base);
+	assert_int_equal(xtsfs_reencrypt_lost(rig.base), 0);
+	assert_int_equal(rig.base->ops->mkdir(rig.base, rig.base->root, XTSFS_NAME_LOST, 0700, NULL), 0);
+	assert_int_equal(xtsfs_reencrypt_lost(rig.base), 0);
+	dir = rig.base->ops->open(rig.base, rig.base->root, XTSFS_NAME_LOST, O_PATH | O_DIRECTORY, 0, NULL);
+	assert_true(dir >= 0);
+	assert_int_equal(rig.base->ops->mkdir(rig.base, dir, "x", 0700, NULL), 0);
+	assert_int_equal(begin(&core), 0);
+	core_open(&core);
+	assert_int_equal(xtsfs_reencrypt_run(core.volume, &options, &totals), 1);
+	assert_int_equal(totals.problems, 1);
+	assert_int_equal(rig.base->ops->unlink(rig.base, dir, "x", AT_REMOVEDIR), 0);
+	assert_int_equal(xtsfs_reencrypt_run(core.volume, &options, &totals), 0);
+	core_close(&core);
+	core_out(&core);
+	rig.base->ops->close(rig.base, dir);
+	rig_end(&rig);
+}
+
 /* The old key, and a configuration from before, open nothing any more. */
 static void test_old_key(void **state)
 {
@@ -257,9 +288,8 @@ static void test_old_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_meanwhile),
-		cmocka_unit_test(test_synced_meanwhile),
-		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_meanwhile), cmocka_unit_test(test_synced_meanwhile),
+		cmocka_unit_test(test_damage),	  cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_old_key),
 	};
 
