@@ -47,10 +47,10 @@ static int want_header(const uint8_t *block, size_t cipher_bytes)
 		return -XTSFS_EDAMAGED;
 	if (number_at(block, 8, 4) != 1 || flags > 7)
 		return -XTSFS_EFEATURE;
-	if (!all_zero(block + 80, 32) || !growing_allowed(block, 0))
+	if (!all_zero(block + 88, 24) || !growing_allowed(block, 0))
 		return -XTSFS_EDAMAGED;
 	if (is_inline)
-		return clean && !sparse && size >= 1 && size <= 3953 && all_zero(block + 56, 24) &&
+		return clean && !sparse && size >= 1 && size <= 3953 && all_zero(block + 56, 32) &&
 				       cipher_bytes >= 128 + (size + 15) / 16 * 16
 			       ? 0
 			       : -XTSFS_EDAMAGED;

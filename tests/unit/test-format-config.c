@@ -243,8 +243,7 @@ static void test_reencrypting(void **state)
 	(void)state;
 	memset(&config.old_key, 0xa5, sizeof(config.old_key));
 	check_round_trip(&config, hmac, &again);
-	assert_true(again->reencrypting);
-	assert_int_equal(again->key_generation, XTSFS_KEY_GENERATION_MAX);
+	assert_true(again->reencrypting && again->key_generation == XTSFS_KEY_GENERATION_MAX);
 	assert_memory_equal(&again->old_key, &config.old_key, sizeof(config.old_key));
 	again->reencrypting = false;
 	memset(&again->old_key, 0, sizeof(again->old_key));
