@@ -182,12 +182,22 @@ struct scan {
 	unsigned subdirectories;
 };
 
+static bool is_wanted(struct xtsfs_fsck *fsck, const struct xtsfs_fsck_dir *dir, const char *backing_name)
+{
+	struct xtsfs_fsck_place place = {.dir = dir, .name = "?", .backing_name = backing_name};
+	xtsfs_auto_free char *path = fsck->options.wanted ? xtsfs_fsck_path(&place, true) : NULL;
+
+	return !path || fsck->options.wanted(fsck->options.data, path);
+}
+
 static void handle_entry(struct scan *scan, const char *backing_name)
 {
 	struct xtsfs_fsck *fsck = scan->fsck;
 	struct xtsfs_fsck_dir *dir = scan->dir;
 	struct xtsfs_fsck_entry entry;
 
+	if (!is_wanted(fsck, dir, backing_name))
+		return;
 	switch (xtsfs_name_classify(backing_name, dir->node->is_root)) {
 	case XTSFS_NAME_KIND_SHORT:
 	case XTSFS_NAME_KIND_LONG:

@@ -183,7 +183,7 @@ static bool take_header(struct xtsfs_fsck_file *file)
 	struct xtsfs_fsck *fsck = file->fsck;
 	struct xtsfs_file *state = &file->state;
 	bool authentic;
-	ssize_t n = xtsfs_store_pread(fsck->store, file->io.handle, &state->block0, sizeof(state->block0), 0);
+	ssize_t n;
 	int parsed, r;
 
 	if (xtsfs_is_torn(fsck->volume, &file->st)) {
@@ -192,6 +192,9 @@ static bool take_header(struct xtsfs_fsck_file *file)
 				  "its re-encryption was interrupted");
 		return false;
 	}
+	if (fsck->options.reading)
+		fsck->options.reading(fsck->options.data, sizeof(state->block0));
+	n = xtsfs_store_pread(fsck->store, file->io.handle, &state->block0, sizeof(state->block0), 0);
 	if (n < 0) {
 		xtsfs_fsck_report_io(fsck, &file->place, (int)n, "read the header");
 		return false;
@@ -326,6 +329,9 @@ static void finish(struct xtsfs_fsck_file *file)
 					  (unsigned long long)file->unfinal);
 		xtsfs_fsck_count(&fsck->totals.plain_bytes, file->state.plain_bytes);
 		restore_mtime(file);
+		/* Of a longer one each part is told by itself, and its header is always looked at. */
+		if (fsck->options.found_good && file->groups <= XTSFS_FSCK_PART_GROUPS && !file->found)
+			fsck->options.found_good(fsck->options.data, &(struct xtsfs_fsck_part){.stat = &file->st});
 	}
 	free_file(file);
 }
@@ -383,6 +389,21 @@ static void note_ids(struct xtsfs_fsck_file *file)
 				  (unsigned long long)other);
 }
 
+/* A file that is one part, and was found good by the run that this one goes on with. */
+static bool is_known(struct xtsfs_fsck_file *file)
+{
+	struct xtsfs_fsck *fsck = file->fsck;
+	uint64_t cipher_bytes = (uint64_t)file->st.st_size;
+
+	if (!fsck->options.is_known ||
+	    (fsck->volume->layout == XTSFS_LAYOUT_GROUPS &&
+	     cipher_bytes > (uint64_t)XTSFS_FSCK_PART_GROUPS * XTSFS_GROUP_BLOCKS * XTSFS_BLOCK_BYTES) ||
+	    !fsck->options.is_known(fsck->options.data, &(struct xtsfs_fsck_part){.stat = &file->st}))
+		return false;
+	xtsfs_fsck_count(&fsck->totals.known_bytes, cipher_bytes);
+	return true;
+}
+
 static void check(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, const struct xtsfs_fsck_entry *entry)
 {
 	struct xtsfs_fsck_file *file = calloc(1, sizeof(*file));
@@ -400,7 +421,7 @@ static void check(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, const str
 	file->dir = dir;
 	file->entry = *entry;
 	file->place = (struct xtsfs_fsck_place){
-		.dir = dir, .name = file->entry.name, .backing_name = file->entry.backing};
+		.dir = dir, .name = file->entry.name, .backing_name = file->entry.backing, .found = &file->found};
 	file->io = (struct xtsfs_io){.volume = fsck->volume, .file = &file->state, .handle = -1};
 	file->users = 1;
 	r = open_file(file);
@@ -409,7 +430,8 @@ static void check(struct xtsfs_fsck *fsck, struct xtsfs_fsck_dir *dir, const str
 		free_file(file);
 		return;
 	}
-	if (file->st.st_size == 0 || !take_header(file)) {
+	file->place.stat = &file->st;
+	if (file->st.st_size == 0 || is_known(file) || !take_header(file)) {
 		free_file(file);
 		return;
 	}

@@ -43,6 +43,7 @@ struct xtsfs_fsck_file {
 		uint64_t cut_to;
 	} plan;
 	bool header_accepted; /* salvaged: its tag did not verify */
+	bool found;	      /* atomic: something was told of it */
 
 	uint64_t groups, next_group; /* next_group: atomic */
 	unsigned users;		     /* atomic: threads that verify */
@@ -73,6 +74,7 @@ xtsfs_must_check int xtsfs_fsck_load_meta(struct xtsfs_fsck_file *file, uint64_t
 /** The verdict on one sector in a file of @plain_bytes: enum xtsfs_verdict (BAD too if the meta block is), or an error.
  */
 xtsfs_must_check int xtsfs_fsck_sector(struct xtsfs_fsck_file *file, uint64_t plain_bytes, uint64_t sector_no);
+#define XTSFS_FSCK_PART_GROUPS 8U /* taken at a time */
 /** Verify groups until there are none left to begin with. */
 void xtsfs_fsck_verify(struct xtsfs_fsck_file *file);
 /** Tell of the ranges so far. The mutex is held, or nobody else is left. */

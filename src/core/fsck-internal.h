@@ -79,7 +79,13 @@ struct xtsfs_fsck_place {
 	const struct xtsfs_fsck_dir *dir;
 	const char *name; /* plain; "?" if it is not known */
 	const char *backing_name;
+	const struct stat *stat;	/* of a file that was opened, or NULL */
+	bool *found;			/* atomic: set by a finding that is no info; may be NULL */
+	uint64_t first_part, last_part; /* of content */
 };
+
+/** A path of the place, for people or in the volume's directory; the caller frees. NULL for want of memory. */
+char *xtsfs_fsck_path(const struct xtsfs_fsck_place *place, bool backing);
 
 /** What became of a repair: REPAIRABLE in a run without repair, else by @error. */
 static inline enum xtsfs_fsck_outcome xtsfs_fsck_outcome_of(const struct xtsfs_fsck *fsck, int error)

@@ -22,8 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_GROUPS 8U	  /* taken at a time */
-#define RANGES_MOST  256U /* kept before they are told */
+#define RANGES_MOST 256U /* kept before they are told */
 
 int xtsfs_fsck_load_meta(struct xtsfs_fsck_file *file, uint64_t group_no, struct xtsfs_disk_block *ret_block)
 {
@@ -107,7 +106,11 @@ static void tell_range(struct xtsfs_fsck_file *file, const struct xtsfs_fsck_ran
 				   : "--salvage would accept them as they are, --zero would put zeros in their place")
 			: (salvage ? "accepted as they are" : "replaced by zeros");
 	uint64_t end = (range->last + 1) * XTSFS_BLOCK_BYTES;
+	struct xtsfs_fsck_place place = file->place;
 	char sectors[64];
+
+	place.first_part = range->first / ((uint64_t)XTSFS_FSCK_PART_GROUPS * XTSFS_GROUP_SECTORS);
+	place.last_part = range->last / ((uint64_t)XTSFS_FSCK_PART_GROUPS * XTSFS_GROUP_SECTORS);
 
 	if (end > file->state.plain_bytes)
 		end = file->state.plain_bytes;
@@ -118,8 +121,8 @@ static void tell_range(struct xtsfs_fsck_file *file, const struct xtsfs_fsck_ran
 			 (unsigned long long)range->last);
 	else
 		snprintf(sectors, sizeof(sectors), "sector %llu", (unsigned long long)range->first);
-	xtsfs_fsck_report(file->fsck, &file->place, XTSFS_FSCK_ERROR, kinds[range->kind].code, range->outcome,
-			  range->error, action, "%s%s (bytes %llu to %llu)", kinds[range->kind].before, sectors,
+	xtsfs_fsck_report(file->fsck, &place, XTSFS_FSCK_ERROR, kinds[range->kind].code, range->outcome, range->error,
+			  action, "%s%s (bytes %llu to %llu)", kinds[range->kind].before, sectors,
 			  (unsigned long long)(range->first * XTSFS_BLOCK_BYTES), (unsigned long long)end - 1);
 }
 
@@ -388,7 +391,8 @@ static void tell_group(struct xtsfs_fsck_file *file, const struct group *group, 
 	}
 }
 
-static void check_group(struct xtsfs_fsck_file *file, uint64_t group_no)
+/* Was there nothing to tell? */
+static bool check_group(struct xtsfs_fsck_file *file, uint64_t group_no)
 {
 	struct group group = {
 		.scratch = xtsfs_scratch(), .group_no = group_no, .first = group_no * XTSFS_GROUP_SECTORS};
@@ -399,15 +403,18 @@ static void check_group(struct xtsfs_fsck_file *file, uint64_t group_no)
 	group.count = left < XTSFS_GROUP_SECTORS ? (unsigned)left : XTSFS_GROUP_SECTORS;
 	if (!group.scratch) {
 		xtsfs_fsck_report_io(file->fsck, &file->place, -ENOMEM, "verify a group of sectors");
-		return;
+		return false;
 	}
+	if (file->fsck->options.reading)
+		file->fsck->options.reading(file->fsck->options.data,
+					    (uint64_t)(group.count + (group_no > 0)) * XTSFS_BLOCK_BYTES);
 	r = xtsfs_fsck_load_meta(file, group_no, &group.scratch->meta);
 	group.meta_bad = r < 0;
 	read_sectors(file, &group);
 	r = examine(file, &group);
 	if (r < 0) {
 		xtsfs_fsck_report_io(file->fsck, &file->place, r, "verify a group of sectors");
-		return;
+		return false;
 	}
 	xtsfs_fsck_count(&file->fsck->totals.sectors, group.count);
 	for (unsigned i = 0; i < group.count; i++)
@@ -419,6 +426,7 @@ static void check_group(struct xtsfs_fsck_file *file, uint64_t group_no)
 	if (error == 0 && file->fsck->options.repair && group.changed)
 		error = write_group(file, &group, forced);
 	tell_group(file, &group, forced, error);
+	return !damaged && !group.changed;
 }
 
 /* The first group from @group_no on that is not in a hole of the backing file. */
@@ -435,28 +443,46 @@ static uint64_t skip_hole(struct xtsfs_fsck_file *file, uint64_t group_no)
 	return at < 0 ? group_no : (uint64_t)at / (XTSFS_GROUP_BLOCKS * XTSFS_BLOCK_BYTES);
 }
 
+/* The groups of a part, or what is not in a hole of them. */
+static void check_part(struct xtsfs_fsck_file *file, uint64_t from, uint64_t to)
+{
+	const struct xtsfs_fsck_options *options = &file->fsck->options;
+	struct xtsfs_fsck_part part = {.stat = &file->st, .number = from / XTSFS_FSCK_PART_GROUPS};
+	bool whole = file->groups <= XTSFS_FSCK_PART_GROUPS, good = true; /* one that is a single part is the file */
+
+	if (!whole && options->is_known && options->is_known(options->data, &part)) {
+		xtsfs_fsck_count(&file->fsck->totals.known_bytes,
+				 (to - from) * XTSFS_GROUP_SECTORS * XTSFS_BLOCK_BYTES);
+		return;
+	}
+	while (from < to && !xtsfs_fsck_stopped(file->fsck)) {
+		uint64_t data = skip_hole(file, from);
+
+		if (data > from) {
+			/* The others need not begin in it either. */
+			uint64_t next = __atomic_load_n(&file->next_group, __ATOMIC_RELAXED);
+			uint64_t first = data / XTSFS_FSCK_PART_GROUPS * XTSFS_FSCK_PART_GROUPS;
+
+			while (next < first && !__atomic_compare_exchange_n(&file->next_group, &next, first, false,
+									    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+				;
+			from = data;
+			continue;
+		}
+		good &= check_group(file, from++);
+	}
+	if (!whole && good && from >= to && options->found_good)
+		options->found_good(options->data, &part);
+}
+
 void xtsfs_fsck_verify(struct xtsfs_fsck_file *file)
 {
 	while (!xtsfs_fsck_stopped(file->fsck)) {
-		uint64_t from = __atomic_fetch_add(&file->next_group, CHUNK_GROUPS, __ATOMIC_RELAXED), to, data;
+		uint64_t from = __atomic_fetch_add(&file->next_group, XTSFS_FSCK_PART_GROUPS, __ATOMIC_RELAXED);
+		uint64_t to = from + XTSFS_FSCK_PART_GROUPS;
 
 		if (from >= file->groups)
 			return;
-		to = from + CHUNK_GROUPS < file->groups ? from + CHUNK_GROUPS : file->groups;
-		while (from < to && !xtsfs_fsck_stopped(file->fsck)) {
-			data = skip_hole(file, from);
-			if (data > from) {
-				/* The others need not begin in it either. */
-				uint64_t next = __atomic_load_n(&file->next_group, __ATOMIC_RELAXED);
-
-				while (next < data &&
-				       !__atomic_compare_exchange_n(&file->next_group, &next, data, false,
-								    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-					;
-				from = data;
-				continue;
-			}
-			check_group(file, from++);
-		}
+		check_part(file, from, to < file->groups ? to : file->groups);
 	}
 }

@@ -56,8 +56,7 @@ static char *prepend(const char *name, char *path, const char *slash)
 	return longer;
 }
 
-/* Either kind of path of a place; NULL for want of memory. */
-static char *path_of(const struct xtsfs_fsck_place *place, bool backing)
+char *xtsfs_fsck_path(const struct xtsfs_fsck_place *place, bool backing)
 {
 	const char *name = backing ? place->backing_name : place->name;
 	char *path = name ? prepend(name, NULL, "/") : NULL;
@@ -85,7 +84,7 @@ void xtsfs_fsck_report(struct xtsfs_fsck *fsck, const struct xtsfs_fsck_place *p
 		       const char *code, enum xtsfs_fsck_outcome outcome, int error, const char *action,
 		       const char *format, ...)
 {
-	xtsfs_auto_free char *path = path_of(place, false), *backing_path = path_of(place, true);
+	xtsfs_auto_free char *path = xtsfs_fsck_path(place, false), *backing_path = xtsfs_fsck_path(place, true);
 	xtsfs_auto_free char *detail = NULL, *failure = NULL;
 	struct xtsfs_fsck_finding finding = {.severity = severity, .code = code, .outcome = outcome};
 	va_list args;
@@ -101,6 +100,11 @@ void xtsfs_fsck_report(struct xtsfs_fsck *fsck, const struct xtsfs_fsck_place *p
 	finding.backing_path = backing_path ? backing_path : "?";
 	finding.detail = detail ? detail : "";
 	finding.action = failure ? failure : action ? action : "";
+	finding.stat = place->stat;
+	finding.first_part = place->first_part;
+	finding.last_part = place->last_part;
+	if (place->found && severity != XTSFS_FSCK_INFO)
+		__atomic_store_n(place->found, true, __ATOMIC_RELAXED);
 	count_finding(fsck, severity, outcome);
 	xtsfs_guard_mutex(&fsck->report_mutex);
 	fsck->options.finding(fsck->options.data, &finding);
@@ -165,13 +169,11 @@ static struct xtsfs_fsck_totals snapshot(const struct xtsfs_fsck *fsck)
 
 #define LOAD(member) .member = __atomic_load_n(&t->member, __ATOMIC_RELAXED)
 	return (struct xtsfs_fsck_totals){
-		LOAD(directories), LOAD(files),
-		LOAD(symlinks),	   LOAD(specials),
-		LOAD(hard_links),  LOAD(plain_bytes),
-		LOAD(sectors),	   LOAD(checked_bytes),
-		LOAD(problems),	   LOAD(repaired),
-		LOAD(left),	   LOAD(infos),
-		LOAD(io_errors),   .cancelled = __atomic_load_n(&fsck->stop, __ATOMIC_RELAXED)};
+		LOAD(directories), LOAD(files),		LOAD(symlinks),
+		LOAD(specials),	   LOAD(hard_links),	LOAD(plain_bytes),
+		LOAD(sectors),	   LOAD(checked_bytes), LOAD(known_bytes),
+		LOAD(problems),	   LOAD(repaired),	LOAD(left),
+		LOAD(infos),	   LOAD(io_errors),	.cancelled = __atomic_load_n(&fsck->stop, __ATOMIC_RELAXED)};
 #undef LOAD
 }
 

@@ -42,7 +42,15 @@ struct xtsfs_fsck_finding {
 	const char *backing_path; /* in the volume's directory; "." is that itself */
 	const char *detail;
 	enum xtsfs_fsck_outcome outcome;
-	const char *action; /* may be empty */
+	const char *action;		/* may be empty */
+	const struct stat *stat;	/* of a file, before it was looked at; else NULL */
+	uint64_t first_part, last_part; /* of a file's content: where; else 0 */
+};
+
+/* A part of a file's content: so many bytes that a check which was ended need not begin it anew. */
+struct xtsfs_fsck_part {
+	const struct stat *stat; /* of the backing file */
+	uint64_t number;	 /* from 0 */
 };
 
 /* What to do about sectors, meta blocks and headers that are not authentic. */
@@ -57,6 +65,7 @@ struct xtsfs_fsck_totals {
 	uint64_t plain_bytes;					     /* of files */
 	uint64_t sectors;					     /* verified */
 	uint64_t checked_bytes;					     /* ciphertext read */
+	uint64_t known_bytes;					     /* of content that is_known() */
 	uint64_t problems;					     /* findings that are not infos */
 	uint64_t repaired, left;				     /* of them */
 	uint64_t infos;
@@ -73,6 +82,11 @@ struct xtsfs_fsck_options {
 	const volatile sig_atomic_t *cancel; /* looked at several times a second; may be NULL */
 	void (*finding)(void *data, const struct xtsfs_fsck_finding *finding);
 	void (*progress)(void *data, const struct xtsfs_fsck_totals *totals); /* several times a second; may be NULL */
+	/* The rest may be NULL, is called by any worker, several at a time, and is for runs without repair. */
+	bool (*wanted)(void *data, const char *backing_path);		    /* look at this entry? */
+	void (*reading)(void *data, uint64_t bytes);			    /* before that much is read: may wait */
+	bool (*is_known)(void *data, const struct xtsfs_fsck_part *part);   /* it was found good: skip it */
+	void (*found_good)(void *data, const struct xtsfs_fsck_part *part); /* nothing was found in it */
 	void *data;
 };
 

@@ -82,7 +82,7 @@ static int take_lock(struct xtsfs_volume *volume, const char *holder, char *ret_
 }
 
 /* Is there a marker, and is it ours? */
-static int look_for_marker(struct xtsfs_volume *volume, bool quiet)
+static int look_for_marker(struct xtsfs_volume *volume, const struct xtsfs_volume_params *params)
 {
 	struct xtsfs_store *store = volume->store;
 	struct xtsfs_disk_unclean disk = {0};
@@ -91,8 +91,11 @@ static int look_for_marker(struct xtsfs_volume *volume, bool quiet)
 	int handle, r;
 
 	handle = store->ops->open(store, store->root, XTSFS_NAME_UNCLEAN, O_RDONLY | O_NONBLOCK, 0, NULL);
-	if (handle == -ENOENT)
+	if (handle == -ENOENT || (params->peek && params->no_excuse && handle >= 0)) {
+		if (handle >= 0)
+			store->ops->close(store, handle);
 		return 0;
+	}
 	volume->read_first = true;
 	if (handle < 0)
 		return handle == -ELOOP ? 0 : handle;
@@ -106,7 +109,7 @@ static int look_for_marker(struct xtsfs_volume *volume, bool quiet)
 	volume->unclean = r == 0 && n == sizeof(disk) &&
 			  memcmp(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic)) == 0;
 	volume->marker_s = volume->unclean ? (int64_t)xtsfs_le64_get(disk.unix_s) : 0;
-	if (quiet) /* beside a writer, whose marker it is */
+	if (params->peek) /* beside a writer, whose marker it is */
 		return 0;
 	if (volume->unclean)
 		xtsfs_notice("the volume was not shut down cleanly; it is usable, and xtsfsctl fsck will check and "
@@ -236,7 +239,7 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 	r = params->peek && volume->read_only ? 0 : take_lock(volume, params->holder, ret_problem, problem_bytes);
 	if (r < 0)
 		return r;
-	r = look_for_marker(volume, params->peek);
+	r = look_for_marker(volume, params);
 	if (r < 0) {
 		say(ret_problem, problem_bytes, "cannot read %s: %s", XTSFS_NAME_UNCLEAN, xtsfs_strerror(r));
 		return r;

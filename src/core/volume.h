@@ -24,6 +24,7 @@ struct xtsfs_volume_params {
 	bool read_only;
 	bool salvage;	      /* with read_only: serve what decrypts, verified or not */
 	bool peek;	      /* with read_only: no lock, beside a writer; what is read may be out of date */
+	bool no_excuse;	      /* with peek: the unclean marker is of a writer at work, not the trace of a crash */
 	bool repair;	      /* fsck: may clear the unclean marker; never makes one */
 	bool no_atime;	      /* reading leaves atime alone, where we may; implied by read_only */
 	bool log_names;	      /* plain paths of damaged files may be logged */
