@@ -9,6 +9,7 @@
  * Exit codes are those of fsck(8), a sum: 1 something was repaired, 4 something is left (or would have been repaired),
  * 8 something could not be looked at, or the volume not opened, 16 wrong usage, 32 cancelled. Infos change nothing.
  */
+#include "cli-run.h"
 #include "cli-volume.h"
 #include "commands.h"
 
@@ -17,7 +18,6 @@
 #include "base/parse.h"
 #include "core/fsck.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -39,47 +39,16 @@ struct fsck_output {
 	struct timespec start;
 };
 
-static volatile sig_atomic_t cancelled;
-
-static void cancel(int signal)
-{
-	(void)signal;
-	cancelled = 1;
-}
-
-static void catch_signals(void)
-{
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = cancel, .sa_flags = SA_RESTART};
-
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		(void)sigaction(signals[i], &action, NULL);
-}
-
-static double seconds_since(const struct timespec *start)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
-}
-
-static bool add_text(json_object *object, const char *name, const char *text)
-{
-	xtsfs_auto_free char *quoted = xtsfs_quote(text); /* JSON is UTF-8, names need not be */
-
-	return quoted && cli_json_add(object, name, json_object_new_string(quoted));
-}
-
 static bool add_finding(json_object *findings, const struct xtsfs_fsck_finding *finding)
 {
 	json_object *object = json_object_new_object();
-	bool good = object && add_text(object, "severity", xtsfs_fsck_severity_name(finding->severity)) &&
-		    add_text(object, "code", finding->code) && add_text(object, "path", finding->path) &&
-		    add_text(object, "backing_path", finding->backing_path) &&
-		    add_text(object, "detail", finding->detail) &&
-		    add_text(object, "outcome", xtsfs_fsck_outcome_name(finding->outcome)) &&
-		    add_text(object, "action", finding->action);
+	bool good = object && cli_json_add_text(object, "severity", xtsfs_fsck_severity_name(finding->severity)) &&
+		    cli_json_add_text(object, "code", finding->code) &&
+		    cli_json_add_text(object, "path", finding->path) &&
+		    cli_json_add_text(object, "backing_path", finding->backing_path) &&
+		    cli_json_add_text(object, "detail", finding->detail) &&
+		    cli_json_add_text(object, "outcome", xtsfs_fsck_outcome_name(finding->outcome)) &&
+		    cli_json_add_text(object, "action", finding->action);
 
 	if (good && json_object_array_add(findings, object) == 0)
 		return true;
@@ -121,7 +90,7 @@ static void on_finding(void *data, const struct xtsfs_fsck_finding *finding)
 static void on_progress(void *data, const struct xtsfs_fsck_totals *totals)
 {
 	struct fsck_output *output = data;
-	double seconds = seconds_since(&output->start);
+	double seconds = cli_seconds_since(&output->start);
 	char checked[16], rate[16];
 
 	if (!output->progress)
@@ -133,22 +102,21 @@ static void on_progress(void *data, const struct xtsfs_fsck_totals *totals)
 		(unsigned long long)totals->problems);
 }
 
-static bool add_count(json_object *object, const char *name, uint64_t count)
-{
-	return cli_json_add(object, name, json_object_new_int64((int64_t)count));
-}
-
 static json_object *json_totals(const struct xtsfs_fsck_totals *totals, double seconds)
 {
 	json_object *object = json_object_new_object();
-	bool good = object && add_count(object, "directories", totals->directories) &&
-		    add_count(object, "files", totals->files) && add_count(object, "symlinks", totals->symlinks) &&
-		    add_count(object, "special_files", totals->specials) &&
-		    add_count(object, "hard_links", totals->hard_links) &&
-		    add_count(object, "bytes", totals->plain_bytes) && add_count(object, "sectors", totals->sectors) &&
-		    add_count(object, "problems", totals->problems) &&
-		    add_count(object, "repaired", totals->repaired) && add_count(object, "left", totals->left) &&
-		    add_count(object, "infos", totals->infos) && add_count(object, "io_errors", totals->io_errors) &&
+	bool good = object && cli_json_add_count(object, "directories", totals->directories) &&
+		    cli_json_add_count(object, "files", totals->files) &&
+		    cli_json_add_count(object, "symlinks", totals->symlinks) &&
+		    cli_json_add_count(object, "special_files", totals->specials) &&
+		    cli_json_add_count(object, "hard_links", totals->hard_links) &&
+		    cli_json_add_count(object, "bytes", totals->plain_bytes) &&
+		    cli_json_add_count(object, "sectors", totals->sectors) &&
+		    cli_json_add_count(object, "problems", totals->problems) &&
+		    cli_json_add_count(object, "repaired", totals->repaired) &&
+		    cli_json_add_count(object, "left", totals->left) &&
+		    cli_json_add_count(object, "infos", totals->infos) &&
+		    cli_json_add_count(object, "io_errors", totals->io_errors) &&
 		    cli_json_add(object, "seconds", json_object_new_double(seconds));
 
 	if (good)
@@ -161,13 +129,13 @@ static int print_json(struct fsck_output *output, const struct cli_volume *volum
 		      const struct xtsfs_fsck_totals *totals, int exit_code)
 {
 	json_object *object = json_object_new_object();
-	bool good = object && !output->no_memory && add_text(object, "dir", volume->dir) &&
-		    add_text(object, "integrity", xtsfs_integrity_name(volume->conf->config->integrity)) &&
+	bool good = object && !output->no_memory && cli_json_add_text(object, "dir", volume->dir) &&
+		    cli_json_add_text(object, "integrity", xtsfs_integrity_name(volume->conf->config->integrity)) &&
 		    cli_json_add(object, "repair", json_object_new_boolean(output->request->repair)) &&
 		    cli_json_add(object, "cancelled", json_object_new_boolean(totals->cancelled)) &&
-		    add_count(object, "exit_code", (uint64_t)exit_code) &&
+		    cli_json_add_count(object, "exit_code", (uint64_t)exit_code) &&
 		    cli_json_add(object, "findings", json_object_get(output->findings)) &&
-		    cli_json_add(object, "totals", json_totals(totals, seconds_since(&output->start)));
+		    cli_json_add(object, "totals", json_totals(totals, cli_seconds_since(&output->start)));
 
 	if (!good) {
 		json_object_put(object);
@@ -234,7 +202,7 @@ static int check(const struct fsck_request *request, struct cli_volume *volume)
 		.verbose = request->verbose,
 		.threads = (unsigned)request->threads,
 		.content_keys = volume->conf->config->content_keys,
-		.cancel = &cancelled,
+		.cancel = &cli_interrupted,
 		.finding = on_finding,
 		.progress = on_progress,
 		.data = &output,
@@ -245,7 +213,7 @@ static int check(const struct fsck_request *request, struct cli_volume *volume)
 
 	if (exit_code)
 		return exit_code;
-	catch_signals();
+	cli_catch_signals();
 	output.progress = request->progress || (!request->no_progress && !request->quiet && isatty(STDERR_FILENO));
 	output.findings = request->json ? json_object_new_array() : NULL;
 	clock_gettime(CLOCK_MONOTONIC, &output.start);

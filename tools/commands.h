@@ -24,6 +24,7 @@ int cmd_reencrypt(const struct cli_verb *verb, int argc, char **argv);
 int cmd_status(const struct cli_verb *verb, int argc, char **argv);
 int cmd_unlock(const struct cli_verb *verb, int argc, char **argv);
 int cmd_stat(const struct cli_verb *verb, int argc, char **argv);
+int cmd_verify(const struct cli_verb *verb, int argc, char **argv);
 int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 
 extern const struct cli_verb cli_header_verbs[];
