@@ -46,7 +46,7 @@ static int fail_unlock(const struct xtsfs_options *options, int r, const struct 
 		xtsfs_error("no keyslot of '%s' opens with this %s%s", options->source, report->with, report->text);
 	else if (r == -XTSFS_EAUTH)
 		xtsfs_error("'%s/" XTSFS_NAME_CONF
-			    "' was edited: its HMAC does not verify; restore it from a header backup",
+			    "' was edited: its HMAC does not verify; see xtsfsctl header repair, restore",
 			    options->source);
 	else
 		xtsfs_error("cannot unlock '%s': %s", options->source, xtsfs_strerror(r));
@@ -84,13 +84,13 @@ static int unlock(struct xtsfs_options *options, const struct xtsfs_conf *conf, 
 static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **ret_store, struct xtsfs_conf **ret_conf)
 {
 	char problem[512] = "";
-	int r = xtsfs_store_posix_new(options->source, ret_store);
+	int why_copy, r = xtsfs_store_posix_new(options->source, ret_store);
 
 	if (r < 0) {
 		xtsfs_error("cannot open '%s': %s", options->source, xtsfs_strerror(r));
 		return XTSFS_EXIT_NOT_VOLUME;
 	}
-	r = xtsfs_conf_load(*ret_store, XTSFS_NAME_CONF, ret_conf, problem, sizeof(problem));
+	r = xtsfs_conf_load_any(*ret_store, ret_conf, &why_copy, problem, sizeof(problem));
 	if (r == -ENOENT) {
 		xtsfs_error("'%s' is not an xtsfs volume: it has no " XTSFS_NAME_CONF "; make one with xtsfsctl init",
 			    options->source);

@@ -85,16 +85,24 @@ int cli_volume_open(const char *dir, enum cli_access access, struct cli_volume *
 	r = xtsfs_store_posix_new(dir, &volume->store);
 	if (r < 0)
 		return cli_fail(r, "cannot open '%s'", dir);
-	if (access == CLI_CHANGE) {
+	if (access != CLI_READ) {
 		r = cli_conf_lock(volume->store, dir, &volume->lock_handle);
-		if (r < 0)
+		if (r < 0 && r != -ELOOP)
 			return cli_fail(r, "cannot lock %s", what);
 	}
-	r = xtsfs_conf_load(volume->store, XTSFS_NAME_CONF, &volume->conf, problem, sizeof(problem));
+	r = xtsfs_conf_load_any(volume->store, &volume->conf, &volume->why_copy, problem, sizeof(problem));
 	if (r == -ENOENT)
 		return cli_fail_exit(XTSFS_EXIT_NOT_VOLUME, "'%s' is not an xtsfs volume: it has no %s", dir,
 				     XTSFS_NAME_CONF);
-	return r < 0 ? cli_fail_conf(r, what, problem) : 0;
+	if (r < 0)
+		return cli_fail_conf(r, what, problem);
+	if (volume->why_copy && access == CLI_CHANGE)
+		return cli_fail_exit(
+			XTSFS_EXIT_CONFIG,
+			"%s is %s, only its copy can be read; refusing to change keyslots before 'xtsfsctl "
+			"header repair' has put it back",
+			what, volume->why_copy == -ENOENT ? "missing" : "damaged");
+	return 0;
 }
 
 void cli_volume_done(struct cli_volume *volume)
@@ -232,8 +240,17 @@ int cli_volume_unlock(struct cli_volume *volume, const struct cli_unlock *unlock
 {
 	char what[PROMPT_BYTES];
 
+	int exit_code;
+
 	snprintf(what, sizeof(what), "'%s'", volume->dir);
-	return cli_conf_unlock(volume->conf, what, unlock, &volume->volume_key, &volume->slot);
+	exit_code = cli_conf_unlock(volume->conf, what, unlock, &volume->volume_key, &volume->slot);
+	if ((exit_code == XTSFS_EXIT_PASS || exit_code == XTSFS_EXIT_CONFIG) && !volume->why_copy &&
+	    xtsfs_conf_copy_is_same(volume->store, volume->conf) == 0)
+		cli_fail_exit(
+			0,
+			"%s differs from %s: if the passphrase or keyfile is right, 'xtsfsctl header repair' may help",
+			XTSFS_NAME_CONF_COPY, XTSFS_NAME_CONF);
+	return exit_code;
 }
 
 int cli_volume_save(struct cli_volume *volume)

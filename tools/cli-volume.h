@@ -16,6 +16,7 @@
 
 enum cli_access {
 	CLI_READ,   /* nothing is opened for writing */
+	CLI_REPAIR, /* as CLI_CHANGE, and what is changed may be that there is a copy of xtsfs.conf only */
 	CLI_CHANGE, /* xtsfs.conf is locked against other programs that change it, until cli_volume_done() */
 };
 
@@ -26,6 +27,7 @@ struct cli_volume {
 	struct xtsfs_secret *volume_key; /* NULL until unlocked */
 	int slot;			 /* which opened; -1 until then */
 	int lock_handle;		 /* CLI_CHANGE, else -1 */
+	int why_copy;			 /* conf is the copy: the error of xtsfs.conf; else 0 */
 };
 #define CLI_VOLUME_NONE ((struct cli_volume){.slot = -1, .lock_handle = -1})
 

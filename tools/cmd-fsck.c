@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "core/fsck.h"
+#include "core/replace.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -191,6 +192,58 @@ static int open_volume(const struct fsck_request *request, struct cli_volume *vo
 		     : 0;
 }
 
+static void tell_conf(struct fsck_output *output, struct xtsfs_fsck_totals *totals,
+		      const struct xtsfs_fsck_finding *finding)
+{
+	bool repaired = finding->outcome == XTSFS_FSCK_REPAIRED;
+
+	if (finding->severity == XTSFS_FSCK_INFO) {
+		totals->infos++;
+	} else {
+		totals->problems++;
+		totals->repaired += repaired;
+		totals->left += !repaired;
+	}
+	on_finding(output, finding);
+}
+
+/* xtsfs.conf and its copy. The volume was opened by one of them, which is authentic. */
+static void check_conf(struct fsck_output *output, struct cli_volume *volume, struct xtsfs_fsck_totals *totals)
+{
+	struct xtsfs_fsck_finding finding = {.severity = XTSFS_FSCK_ERROR, .path = "/" XTSFS_NAME_CONF_COPY};
+	int r = volume->why_copy ? 0 : xtsfs_conf_copy_is_same(volume->store, volume->conf);
+
+	if (r == 1)
+		return;
+	if (volume->why_copy) {
+		finding.path = "/" XTSFS_NAME_CONF;
+		finding.code = "conf-lost";
+		finding.detail = volume->why_copy == -ENOENT ? "it is missing, its copy is used"
+							     : "it is damaged, its copy is used";
+		finding.action = "put back from its copy";
+	} else if (r == -ENOENT) {
+		finding.severity = XTSFS_FSCK_INFO;
+		finding.code = "conf-copy-missing";
+		finding.detail = "there is no second copy of xtsfs.conf";
+		finding.action = "made";
+	} else {
+		finding.code = "conf-copy-differs";
+		finding.detail = "it is not the same as xtsfs.conf, and may open with removed passphrases";
+		finding.action = "replaced by a copy of xtsfs.conf";
+	}
+	finding.backing_path = finding.path + 1;
+	finding.outcome = XTSFS_FSCK_REPAIRABLE;
+	if (output->request->repair) {
+		r = volume->why_copy ? xtsfs_file_replace_like(volume->store, XTSFS_NAME_CONF, XTSFS_NAME_CONF_COPY,
+							       volume->conf->text, volume->conf->text_bytes)
+				     : xtsfs_conf_put_copy(volume->store, volume->conf);
+		finding.outcome = r < 0 ? XTSFS_FSCK_FAILED : XTSFS_FSCK_REPAIRED;
+		if (r < 0)
+			finding.action = xtsfs_strerror(r);
+	}
+	tell_conf(output, totals, &finding);
+}
+
 static int check(const struct fsck_request *request, struct cli_volume *volume)
 {
 	struct fsck_output output = {.request = request};
@@ -219,6 +272,8 @@ static int check(const struct fsck_request *request, struct cli_volume *volume)
 	clock_gettime(CLOCK_MONOTONIC, &output.start);
 	r = xtsfs_fsck_run(fs, &options, &totals);
 	clear_progress(&output);
+	if (r == 0 && !totals.cancelled)
+		check_conf(&output, volume, &totals);
 	if (r < 0) {
 		exit_code = XTSFS_FSCK_OPERATIONAL;
 		cli_fail(r, "cannot check '%s'", volume->dir);
@@ -338,7 +393,7 @@ int cmd_fsck(const struct cli_verb *verb, int argc, char **argv)
 		return exit_code;
 	xtsfs_log_set_level(XTSFS_LOG_ERROR); /* the findings say it */
 	/* A repair removes temporary files, and must not remove that of another program which changes a keyslot. */
-	exit_code = cli_volume_open(arguments[0], q.repair ? CLI_CHANGE : CLI_READ, &volume);
+	exit_code = cli_volume_open(arguments[0], q.repair ? CLI_REPAIR : CLI_READ, &volume);
 	if (exit_code == 0)
 		exit_code = cli_volume_unlock(&volume, &q.unlock);
 	exit_code = exit_code ? XTSFS_FSCK_OPERATIONAL : check(&q, &volume);

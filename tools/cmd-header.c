@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * xtsfsctl header backup, restore.
+ * xtsfsctl header backup, restore, repair.
  *
  * Restoring is the verb that can do harm: it can put back slots that were removed for a reason, and the header of
  * another volume would lock everybody out. So it wants to see three things first.
@@ -15,6 +15,7 @@
 #include "commands.h"
 #include "describe.h"
 #include "header-file.h"
+#include "header-note.h"
 
 #include "core/keys.h"
 #include "core/replace.h"
@@ -28,55 +29,22 @@
 #define PROBLEM_BYTES 512
 #define WHAT_BYTES    320
 
-/* What is in place: 0, -ENOENT, -EUCLEAN (another length or type), or an error. */
-static int read_dirid(struct xtsfs_store *store, struct xtsfs_disk_dirid *ret_dirid)
-{
-	uint8_t bytes[sizeof(*ret_dirid) + 1];
-	struct stat status;
-	ssize_t n;
-	int handle, r;
-
-	handle = store->ops->open(store, store->root, XTSFS_NAME_DIRID, O_RDONLY | O_NONBLOCK, 0, NULL);
-	if (handle < 0)
-		return handle == -ELOOP ? -XTSFS_EDAMAGED : handle;
-	r = store->ops->fstat(store, handle, &status);
-	if (r == 0 && !S_ISREG(status.st_mode))
-		r = -XTSFS_EDAMAGED;
-	n = r < 0 ? r : xtsfs_store_pread(store, handle, bytes, sizeof(bytes), 0);
-	store->ops->close(store, handle);
-	if (n < 0)
-		return (int)n;
-	if (n != sizeof(*ret_dirid))
-		return -XTSFS_EDAMAGED;
-	memcpy(ret_dirid, bytes, sizeof(*ret_dirid));
-	return 0;
-}
-
 static int cmd_header_backup(const struct cli_verb *verb, int argc, char **argv)
 {
 	struct cli_volume volume = CLI_VOLUME_NONE;
-	struct xtsfs_disk_dirid dirid;
 	bool quiet = false;
 	const struct cli_option options[] = {
 		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &quiet, .help = "say nothing"},
 		CLI_END,
 	};
 	char **arguments;
-	int r = 0, exit_code;
+	int exit_code;
 
 	if (!cli_parse(verb, argc, argv, options, 2, 2, &arguments, &exit_code))
 		return exit_code;
 	exit_code = cli_volume_open(arguments[0], CLI_READ, &volume);
-	if (exit_code == 0) {
-		r = read_dirid(volume.store, &dirid);
-		if (r < 0 && r != -ENOENT && r != -XTSFS_EDAMAGED)
-			exit_code = cli_fail(r, "cannot read '%s/%s'", volume.dir, XTSFS_NAME_DIRID);
-	}
 	if (exit_code == 0)
-		exit_code = header_file_write(arguments[1], volume.conf, r == 0 ? &dirid : NULL);
-	if (exit_code == 0 && r < 0)
-		cli_fail_exit(0, "warning: '%s/%s' is missing or damaged, the backup is without it; run xtsfsctl fsck",
-			      volume.dir, XTSFS_NAME_DIRID);
+		exit_code = header_backup(&volume, arguments[1]);
 	if (exit_code == 0 && !quiet)
 		cli_say("Wrote the header of '%s' to '%s'. It opens with the passphrases of today, also when they "
 			"are changed later: keep it where only you can read it.",
@@ -159,7 +127,7 @@ static int look_in_place(struct restore *restore)
 				     XTSFS_NAME_CONF, problem);
 	restore->same_uuid = restore->in_place && memcmp(restore->in_place->config->uuid,
 							 restore->backup.conf->config->uuid, XTSFS_UUID_BYTES) == 0;
-	r = read_dirid(restore->store, &restore->dirid);
+	r = header_read_dirid(restore->store, &restore->dirid);
 	if (r < 0 && r != -ENOENT && r != -XTSFS_EDAMAGED)
 		return cli_fail(r, "cannot read '%s/%s'", restore->dir, XTSFS_NAME_DIRID);
 	restore->has_dirid = r == 0;
@@ -266,7 +234,7 @@ static int write_header(const struct restore *restore)
 		if (r < 0)
 			return cli_fail(r, "cannot write '%s/%s'", restore->dir, XTSFS_NAME_DIRID);
 	}
-	r = xtsfs_file_replace(restore->store, XTSFS_NAME_CONF, conf->text, conf->text_bytes, /* exclusive= */ false);
+	r = xtsfs_conf_put(restore->store, conf->text, conf->text_bytes, /* exclusive= */ false);
 	if (r < 0)
 		return cli_fail(r, "cannot write '%s/%s'", restore->dir, XTSFS_NAME_CONF);
 	if (!restore->quiet)
@@ -334,10 +302,91 @@ static int cmd_header_restore(const struct cli_verb *verb, int argc, char **argv
 	return exit_code;
 }
 
+/* Which of the two is right? The one that the passphrase opens and that verifies, and xtsfs.conf if both are. */
+static int choose(struct cli_volume *volume, const struct cli_unlock *unlock, struct xtsfs_conf **ret_copy)
+{
+	char problem[PROBLEM_BYTES], what[WHAT_BYTES];
+	int r, exit_code;
+
+	snprintf(what, sizeof(what), "'%s/%s'", volume->dir, volume->why_copy ? XTSFS_NAME_CONF_COPY : XTSFS_NAME_CONF);
+	exit_code = cli_conf_unlock(volume->conf, what, unlock, &volume->volume_key, NULL);
+	if (exit_code == 0 || volume->why_copy || (exit_code != XTSFS_EXIT_PASS && exit_code != XTSFS_EXIT_CONFIG))
+		return exit_code;
+	r = xtsfs_conf_copy_is_same(volume->store, volume->conf);
+	if (r == 0)
+		r = xtsfs_conf_load(volume->store, XTSFS_NAME_CONF_COPY, ret_copy, problem, sizeof(problem));
+	else if (r > 0)
+		return exit_code; /* they are the same */
+	if (r < 0)
+		return cli_fail_exit(exit_code, "and there is no copy of '%s/%s' that can be read", volume->dir,
+				     XTSFS_NAME_CONF);
+	snprintf(what, sizeof(what), "'%s/%s'", volume->dir, XTSFS_NAME_CONF_COPY);
+	return cli_conf_unlock(*ret_copy, what, unlock, &volume->volume_key, NULL);
+}
+
+static int repair(struct cli_volume *volume, const struct cli_unlock *unlock, bool quiet)
+{
+	struct xtsfs_conf *copy = NULL;
+	const struct xtsfs_conf *good;
+	int r, exit_code = choose(volume, unlock, &copy);
+	bool from_copy = volume->why_copy || copy;
+
+	good = copy ? copy : volume->conf;
+	if (exit_code) {
+		xtsfs_conf_free(copy);
+		return exit_code;
+	}
+	r = from_copy ? 0 : xtsfs_conf_copy_is_same(volume->store, good);
+	if (r == 1) {
+		if (!quiet)
+			cli_say("'%s' has two good copies of %s.", volume->dir, XTSFS_NAME_CONF);
+		return 0;
+	}
+	/* The bad one is not to be in place of the good one for an instant: it is replaced, and the other stays. */
+	if (from_copy)
+		r = xtsfs_file_replace_like(volume->store, XTSFS_NAME_CONF, XTSFS_NAME_CONF_COPY, good->text,
+					    good->text_bytes);
+	else
+		r = xtsfs_conf_put_copy(volume->store, good);
+	if (r == 0 && !quiet)
+		cli_say("Put '%s/%s' back from %s.", volume->dir, from_copy ? XTSFS_NAME_CONF : XTSFS_NAME_CONF_COPY,
+			from_copy ? XTSFS_NAME_CONF_COPY : XTSFS_NAME_CONF);
+	xtsfs_conf_free(copy);
+	return r < 0 ? cli_fail(r, "cannot write in '%s'", volume->dir) : 0;
+}
+
+static int cmd_header_repair(const struct cli_verb *verb, int argc, char **argv)
+{
+	struct cli_volume volume = CLI_VOLUME_NONE;
+	struct cli_unlock unlock = CLI_UNLOCK_NONE;
+	bool quiet = false;
+	const struct cli_option options[] = {
+		CLI_SOURCE_OPTIONS(unlock),
+		CLI_SLOT_OPTION(unlock),
+		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &quiet, .help = "say nothing"},
+		CLI_END,
+	};
+	char **arguments;
+	int exit_code;
+
+	if (!cli_parse(verb, argc, argv, options, 1, 1, &arguments, &exit_code))
+		return exit_code;
+	exit_code = cli_unlock_check(verb, &unlock);
+	if (exit_code)
+		return exit_code;
+	exit_code = cli_volume_open(arguments[0], CLI_REPAIR, &volume);
+	if (exit_code == 0)
+		exit_code = repair(&volume, &unlock, quiet);
+	cli_volume_done(&volume);
+	return exit_code;
+}
+
 const struct cli_verb cli_header_verbs[] = {
 	{"header backup", cmd_header_backup, "Write what opens the volume in DIR to a new FILE",
 	 "[OPTION]... DIR FILE"},
 	{"header restore", cmd_header_restore, "Put a header backup in the place of what is in DIR",
 	 "[OPTION]... DIR FILE"},
+	{"header repair", cmd_header_repair, "Put xtsfs.conf back from its copy, or the copy from it",
+	 "[OPTION]... DIR"},
 	{.name = NULL},
 };

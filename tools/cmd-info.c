@@ -9,6 +9,7 @@
 #include "cli-volume.h"
 #include "commands.h"
 #include "describe.h"
+#include "header-note.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,8 @@ struct facts {
 	const char *dir;
 	struct cli_holder holder;
 	bool unclean, verified;
+	const char *copy; /* of xtsfs.conf: "same", "differs", "missing", "used" */
+	struct header_note backup;
 };
 
 static json_object *features(const struct xtsfs_config *config)
@@ -35,6 +38,32 @@ static void say_features(const struct xtsfs_config *config, const char *name)
 	json_object_object_get_ex(features(config), name, &array);
 	for (size_t i = 0; array && i < json_object_array_length(array); i++)
 		cli_say("  feature:       %s (%s)", json_object_get_string(json_object_array_get_idx(array, i)), name);
+}
+
+static const char *copy_sentence(const struct facts *facts)
+{
+	if (strcmp(facts->copy, "same") == 0)
+		return "good";
+	if (strcmp(facts->copy, "used") == 0)
+		return "USED, xtsfs.conf is missing or damaged; run xtsfsctl header repair";
+	if (strcmp(facts->copy, "missing") == 0)
+		return "missing; xtsfsctl header repair makes one";
+	return "DIFFERS, it may open with removed passphrases; run xtsfsctl header repair";
+}
+
+/* null, or an object */
+static bool add_backup(json_object *object, const struct header_note *note)
+{
+	json_object *backup = NULL;
+
+	if (!note->known)
+		return json_object_object_add(object, "header_backup", NULL) == 0;
+	backup = json_object_new_object();
+	if (cli_json_add(backup, "created", json_object_new_string(note->created)) &&
+	    cli_json_add(backup, "current", json_object_new_boolean(note->current)))
+		return cli_json_add(object, "header_backup", backup);
+	json_object_put(backup);
+	return false;
 }
 
 static int print_text(const struct facts *facts)
@@ -64,6 +93,11 @@ static int print_text(const struct facts *facts)
 	else
 		cli_say("  in use:        no");
 	cli_say("  configuration: %s", facts->verified ? "authentic" : "not checked (--verify checks it)");
+	cli_say("  second copy:   %s", copy_sentence(facts));
+	cli_say("  header backup: %s%s", facts->backup.known ? facts->backup.created : "none known",
+		facts->backup.current ? ""
+		: facts->backup.known ? "; KEYSLOTS WERE CHANGED SINCE, make another"
+				      : ", make one");
 	cli_say("  keyslots:      %u of %u", config->slot_count, XTSFS_CONFIG_SLOTS);
 	cli_describe_slots(config, "    ");
 	return 0;
@@ -111,6 +145,8 @@ static int print_json(const struct facts *facts)
 	good = good && cli_json_add(object, "unclean", json_object_new_boolean(facts->unclean));
 	good = good && add_holder(object, &facts->holder);
 	good = good && cli_json_add(object, "verified", json_object_new_boolean(facts->verified));
+	good = good && cli_json_add(object, "conf_copy", json_object_new_string(facts->copy));
+	good = good && add_backup(object, &facts->backup);
 	good = good && cli_json_add(object, "slots", cli_json_slots(config));
 	if (!good) {
 		json_object_put(object);
@@ -127,6 +163,11 @@ static int look_around(struct cli_volume *volume, struct facts *facts)
 	if (r < 0 && r != -ENOENT)
 		return cli_fail(r, "cannot look at '%s/%s'", volume->dir, XTSFS_NAME_UNCLEAN);
 	facts->unclean = r == 0;
+	header_note_read(volume->store, volume->conf, &facts->backup);
+	r = volume->why_copy ? 1 : xtsfs_conf_copy_is_same(volume->store, volume->conf);
+	if (r < 0 && r != -ENOENT)
+		return cli_fail(r, "cannot read '%s/%s'", volume->dir, XTSFS_NAME_CONF_COPY);
+	facts->copy = volume->why_copy ? "used" : r == 1 ? "same" : r == 0 ? "differs" : "missing";
 	r = cli_volume_holder(volume->store, &facts->holder);
 	return r < 0 ? cli_fail(r, "cannot try the lock '%s/%s'", volume->dir, XTSFS_NAME_LOCK) : 0;
 }

@@ -11,6 +11,7 @@
  */
 #include "commands.h"
 #include "describe.h"
+#include "init-safety.h"
 #include "new-key.h"
 
 #include "core/volume.h"
@@ -34,6 +35,7 @@ struct init {
 	struct cli_unlock unlock; /* its source is that of the first slot */
 	struct cli_new_key new;
 	bool quiet, json;
+	struct init_safety safety;
 
 	enum xtsfs_integrity integrity;
 	struct xtsfs_conf *conf;
@@ -108,8 +110,10 @@ static int make_config(struct init *init)
 	if (r < 0)
 		return cli_fail_keys(r, "cannot make the keys of '%s'", init->dir);
 	snprintf(prompt, sizeof(prompt), "New passphrase for '%s'", init->dir);
-	return cli_new_key_add(&init->new, prompt, init->conf, init->volume_key,
-			       init->new.slot_name ? init->new.slot_name : "", NULL);
+	r = cli_new_key_add(&init->new, prompt, init->conf, init->volume_key,
+			    init->new.slot_name ? init->new.slot_name : "", NULL);
+	return r == 0 && init->safety.recovery ? init_safety_add_recovery(&init->safety, init->conf, init->volume_key)
+					       : r;
 }
 
 /* The name of a new directory must be durable too, or a power loss takes the volume with it. */
@@ -161,7 +165,7 @@ static int open_dir(struct init *init)
 /* After a failure in a directory that was empty. */
 static void remove_files(struct xtsfs_store *store)
 {
-	static const char *const names[] = {XTSFS_NAME_CONF, XTSFS_NAME_LOCK, XTSFS_NAME_DIRID};
+	static const char *const names[] = {XTSFS_NAME_CONF, XTSFS_NAME_CONF_COPY, XTSFS_NAME_LOCK, XTSFS_NAME_DIRID};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		(void)store->ops->unlink(store, store->root, names[i], 0);
@@ -220,7 +224,7 @@ static int report_json(const struct init *init)
 		json_object_put(object);
 		object = NULL;
 	}
-	return cli_print_json(object);
+	return init->safety.recovery ? init_safety_show(&init->safety, object) : cli_print_json(object);
 }
 
 static int report(const struct init *init)
@@ -231,7 +235,7 @@ static int report(const struct init *init)
 	if (init->json)
 		return report_json(init);
 	if (init->quiet)
-		return 0;
+		return init->safety.recovery ? init_safety_show(&init->safety, NULL) : 0;
 	xtsfs_uuid_format(config->uuid, uuid);
 	cli_say("Made an encrypted volume in '%s'.", init->dir);
 	cli_say("  UUID:          %s", uuid);
@@ -239,9 +243,10 @@ static int report(const struct init *init)
 	cli_say("  content keys:  %u", config->content_keys);
 	cli_say("  keyslot %u:     %s", config->slots[0].id, cli_describe_slot(&config->slots[0], text));
 	cli_say("To use it:         xtsfs %s MOUNTPOINT", init->dir);
-	cli_say("To be safe:        xtsfsctl header backup %s FILE", init->dir);
+	if (!init->safety.header_backup)
+		cli_say("To be safe:        xtsfsctl header backup %s FILE", init->dir);
 	cli_say("Nobody can read the data without xtsfs.conf and a passphrase or keyfile. Keep the backup elsewhere.");
-	return 0;
+	return init->safety.recovery ? init_safety_show(&init->safety, NULL) : 0;
 }
 
 static int check_options(const struct cli_verb *verb, struct init *init)
@@ -287,6 +292,15 @@ int cmd_init(const struct cli_verb *verb, int argc, char **argv)
 		CLI_SOURCE_OPTIONS(init.unlock),
 		CLI_WITH_PASSPHRASE_OPTION(init.new),
 		CLI_SLOT_NAME_OPTION(init.new),
+		{.name = "recovery",
+		 .type = CLI_FLAG,
+		 .value = &init.safety.recovery,
+		 .help = "make a recovery key, and print it: to be written down"},
+		{.name = "header-backup",
+		 .argument = "FILE",
+		 .type = CLI_TEXT,
+		 .value = &init.safety.header_backup,
+		 .help = "write a header backup to the new FILE"},
 		CLI_KDF_OPTIONS(init.new),
 		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &init.quiet, .help = "say nothing"},
 		{.name = "json", .type = CLI_FLAG, .value = &init.json, .help = "print JSON"},
@@ -298,7 +312,10 @@ int cmd_init(const struct cli_verb *verb, int argc, char **argv)
 	if (!cli_parse(verb, argc, argv, options, 1, 1, &arguments, &exit_code))
 		return exit_code;
 	init.dir = arguments[0];
+	init.safety.json = init.json;
 	exit_code = check_options(verb, &init);
+	if (exit_code == 0)
+		exit_code = init_safety_check(&init.safety);
 	if (exit_code == 0)
 		exit_code = look_at_dir(init.dir);
 	if (exit_code == 0)
@@ -307,6 +324,11 @@ int cmd_init(const struct cli_verb *verb, int argc, char **argv)
 		exit_code = write_volume_undisturbed(&init);
 	if (exit_code == 0)
 		exit_code = report(&init);
+	if (exit_code == 0 && init.safety.header_backup)
+		exit_code = init_safety_backup(init.dir, init.store, init.safety.header_backup);
+	if (exit_code == 0 && !init.quiet && !init.json)
+		exit_code = init_safety_offer(&init.safety, init.dir, init.store, init.conf, init.volume_key);
+	xtsfs_secret_free(init.safety.key_text);
 	xtsfs_conf_free(init.conf);
 	xtsfs_secret_free(init.volume_key);
 	xtsfs_store_free(init.store);

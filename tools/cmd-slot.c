@@ -42,22 +42,6 @@ static int cmd_slot_list(const struct cli_verb *verb, int argc, char **argv)
 	return exit_code;
 }
 
-/* Straight from locked memory: stdio would keep a copy. */
-static int write_secret(const void *data, size_t bytes)
-{
-	const char *at = data;
-
-	while (bytes > 0) {
-		ssize_t n = write(STDOUT_FILENO, at, bytes);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		at += n > 0 ? n : 0;
-		bytes -= n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
 /*
  * The key is shown before the slot is saved: one that nobody could read is of no use, and one that was not saved does
  * no harm. In JSON it is the last member of the slot.
@@ -81,14 +65,14 @@ static int add_recovery(struct cli_volume *volume, const struct cli_new_key *new
 			json_object_put(object);
 			return cli_fail(-ENOMEM, "cannot print");
 		}
-		r = write_secret(printed, bytes - 1);
+		r = cli_write_secret(printed, bytes - 1);
 		if (r == 0)
-			r = write_secret(open, sizeof(open) - 1);
+			r = cli_write_secret(open, sizeof(open) - 1);
 	}
 	if (r == 0)
-		r = write_secret(text->data, text->bytes);
+		r = cli_write_secret(text->data, text->bytes);
 	if (r == 0)
-		r = json ? write_secret("\"}\n", 3) : write_secret("\n", 1);
+		r = json ? cli_write_secret("\"}\n", 3) : cli_write_secret("\n", 1);
 	json_object_put(object);
 	if (r < 0)
 		return cli_fail_exit(XTSFS_EXIT_IO, "cannot write the recovery key to standard output, refusing: %s",

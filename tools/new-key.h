@@ -110,4 +110,7 @@ xtsfs_must_check int cli_new_key_cost(const struct cli_new_key *new, struct xtsf
 xtsfs_must_check int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xtsfs_conf *conf,
 				     const struct xtsfs_secret *volume_key, const char *name, unsigned *ret_slot);
 
+/** To standard output past stdio, which would keep a copy. 0 or -errno. */
+xtsfs_must_check int cli_write_secret(const void *data, size_t bytes);
+
 #endif

@@ -312,5 +312,5 @@ int xtsfs_conf_save(struct xtsfs_store *store, const struct xtsfs_conf *conf, co
 	r = check_readable(file, file_bytes);
 	if (r < 0)
 		return r;
-	return xtsfs_file_replace(store, XTSFS_NAME_CONF, file, file_bytes, exclusive);
+	return xtsfs_conf_put(store, file, file_bytes, exclusive);
 }

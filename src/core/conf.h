@@ -40,6 +40,16 @@ struct xtsfs_conf *xtsfs_conf_free(struct xtsfs_conf *conf);
  * xtsfs_config_parse(). */
 xtsfs_must_check int xtsfs_conf_load(struct xtsfs_store *store, const char *name, struct xtsfs_conf **ret_conf,
 				     char *ret_problem, size_t problem_bytes);
+/**
+ * The same of what there is: XTSFS_NAME_CONF, or, with a warning, if that is missing or damaged, its copy.
+ * *@ret_why_copy: 0, or the error of xtsfs.conf, of which @ret_problem says more. On failure it is that of xtsfs.conf.
+ * A config of another version, or with costs that are refused, is not damaged; nor is one that does not verify: that
+ * shows later.
+ */
+xtsfs_must_check int xtsfs_conf_load_any(struct xtsfs_store *store, struct xtsfs_conf **ret_conf, int *ret_why_copy,
+					 char *ret_problem, size_t problem_bytes);
+/** Is the copy of @conf, which is in place, the same? 1, 0, -ENOENT, or an error of reading it. */
+xtsfs_must_check int xtsfs_conf_copy_is_same(struct xtsfs_store *store, const struct xtsfs_conf *conf);
 /** The same from text in memory (a header backup). */
 xtsfs_must_check int xtsfs_conf_parse(const char *text, size_t bytes, struct xtsfs_conf **ret_conf, char *ret_problem,
 				      size_t problem_bytes);
@@ -61,9 +71,13 @@ xtsfs_must_check int xtsfs_conf_add_slot(struct xtsfs_conf *conf, const struct x
 					 const char *name, unsigned *ret_slot);
 /** -ENOENT. That one slot stays is the caller's concern. */
 xtsfs_must_check int xtsfs_conf_remove_slot(struct xtsfs_conf *conf, unsigned slot);
-/** HMAC, temporary file, fsync, rename over XTSFS_NAME_CONF, fsync of the directory. With @exclusive: -EEXIST if there
- * is one. */
+/** HMAC, temporary file, fsync, rename over XTSFS_NAME_CONF, fsync of the directory; then its copy. With @exclusive:
+ * -EEXIST if there is one. That the copy could not be written is logged, and no failure. */
 xtsfs_must_check int xtsfs_conf_save(struct xtsfs_store *store, const struct xtsfs_conf *conf,
 				     const struct xtsfs_secret *volume_key, bool exclusive);
+/** The same with the text of a whole file, which is authentic; so the copy is written, too. */
+xtsfs_must_check int xtsfs_conf_put(struct xtsfs_store *store, const char *text, size_t bytes, bool exclusive);
+/** Write the copy of what is in place anew. */
+xtsfs_must_check int xtsfs_conf_put_copy(struct xtsfs_store *store, const struct xtsfs_conf *conf);
 
 #endif

@@ -61,24 +61,16 @@ static int rename_exclusive(struct xtsfs_store *store, const char *tmp, const ch
 	return r < 0 ? r : store->ops->unlink(store, store->root, tmp, 0);
 }
 
-int xtsfs_file_replace(struct xtsfs_store *store, const char *name, const void *data, size_t bytes, bool exclusive)
+static int replace(struct xtsfs_store *store, const char *name, const struct stat *like, const void *data, size_t bytes,
+		   bool exclusive)
 {
 	char tmp[XTSFS_NAME_MAX + 1];
-	struct stat old;
-	bool replaces;
 	int r;
-
-	r = store->ops->stat(store, store->root, name, &old);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (r == 0 && exclusive)
-		return -EEXIST;
-	replaces = r == 0 && S_ISREG(old.st_mode);
 
 	r = xtsfs_names_tmp(tmp);
 	if (r < 0)
 		return r;
-	r = write_tmp(store, tmp, data, bytes, replaces ? &old : NULL);
+	r = write_tmp(store, tmp, data, bytes, like);
 	if (r == -EEXIST) /* somebody else's, not to be unlinked */
 		return r;
 	if (r == 0)
@@ -89,4 +81,27 @@ int xtsfs_file_replace(struct xtsfs_store *store, const char *name, const void *
 		return r;
 	}
 	return store->ops->sync(store, store->root, /* data_only= */ false);
+}
+
+int xtsfs_file_replace(struct xtsfs_store *store, const char *name, const void *data, size_t bytes, bool exclusive)
+{
+	struct stat old;
+	int r = store->ops->stat(store, store->root, name, &old);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == 0 && exclusive)
+		return -EEXIST;
+	return replace(store, name, r == 0 && S_ISREG(old.st_mode) ? &old : NULL, data, bytes, exclusive);
+}
+
+int xtsfs_file_replace_like(struct xtsfs_store *store, const char *name, const char *like, const void *data,
+			    size_t bytes)
+{
+	struct stat status;
+	int r = store->ops->stat(store, store->root, like, &status);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return replace(store, name, r == 0 && S_ISREG(status.st_mode) ? &status : NULL, data, bytes, false);
 }

@@ -45,9 +45,11 @@ enum xtsfs_name_kind xtsfs_name_classify(const char *backing_name, bool is_root)
 			       : XTSFS_NAME_KIND_FOREIGN;
 	if (strcmp(backing_name, XTSFS_NAME_DIRID) == 0)
 		return XTSFS_NAME_KIND_OWN;
-	if (is_root && (strcmp(backing_name, XTSFS_NAME_CONF) == 0 || strcmp(backing_name, XTSFS_NAME_LOCK) == 0 ||
-			strcmp(backing_name, XTSFS_NAME_UNCLEAN) == 0 || strcmp(backing_name, XTSFS_NAME_LOST) == 0 ||
-			strcmp(backing_name, XTSFS_NAME_REDO) == 0))
+	if (is_root &&
+	    (strcmp(backing_name, XTSFS_NAME_CONF) == 0 || strcmp(backing_name, XTSFS_NAME_LOCK) == 0 ||
+	     strcmp(backing_name, XTSFS_NAME_CONF_COPY) == 0 || strcmp(backing_name, XTSFS_NAME_BACKUP_NOTE) == 0 ||
+	     strcmp(backing_name, XTSFS_NAME_UNCLEAN) == 0 || strcmp(backing_name, XTSFS_NAME_LOST) == 0 ||
+	     strcmp(backing_name, XTSFS_NAME_REDO) == 0))
 		return XTSFS_NAME_KIND_OWN;
 	return XTSFS_NAME_KIND_FOREIGN;
 }

@@ -26,6 +26,8 @@
 #define XTSFS_FORMAT_VERSION 1U
 
 #define XTSFS_NAME_CONF	       "xtsfs.conf"
+#define XTSFS_NAME_CONF_COPY   "xtsfs.conf.bak"
+#define XTSFS_NAME_BACKUP_NOTE "xtsfs.backup"
 #define XTSFS_NAME_LOCK	       "xtsfs.lock"
 #define XTSFS_NAME_UNCLEAN     "xtsfs.unclean"
 #define XTSFS_NAME_DIRID       "xtsfs.dirid"

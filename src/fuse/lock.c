@@ -198,11 +198,11 @@ int xtsfs_unlock(struct xtsfs_locker *locker, const struct xtsfs_unlock *with, s
 	struct xtsfs_secret *key = NULL;
 	struct xtsfs_conf *conf = NULL;
 	char problem[512];
-	int slot = -1, r;
+	int slot = -1, why_copy, r;
 
 	if (!locker->locked)
 		return -EALREADY;
-	r = xtsfs_conf_load(locker->store, XTSFS_NAME_CONF, &conf, problem, sizeof(problem));
+	r = xtsfs_conf_load_any(locker->store, &conf, &why_copy, problem, sizeof(problem));
 	if (r == 0)
 		r = xtsfs_conf_unlock(conf, with, &key, &slot);
 	if (r == 0)

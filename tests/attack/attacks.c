@@ -89,6 +89,7 @@ const struct attack attacks[] = {
 	{"file changed while it is written", BAD | EMPTY | HIDDEN | LENGTH, BAD,
 	 BAD | EMPTY | HIDDEN | LENGTH | GARBLED, BAD},
 	{"lock file changed", SAME, SAME, SAME, SAME},
+	{"copy of xtsfs.conf, or the note of a backup, changed", SAME, SAME, SAME, SAME},
 	{"unclean marker made up", REFUSED, REFUSED, REFUSED, REFUSED},
 	{"unclean marker put back", LENGTH, LENGTH, LENGTH, LENGTH},
 	{"unclean marker removed", BAD | OLDER, 0, BAD | OLDER | GARBLED, 0},

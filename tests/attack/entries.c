@@ -331,6 +331,14 @@ static void own_files(struct specimen *specimen)
 	store = mutation_begin(specimen, CURRENT);
 	backing_remove(store, "xtsfs.lock");
 	mutation_end(specimen, CURRENT, "lock file changed", store, "removed");
+	for (unsigned i = 0; i < 2; i++) {
+		const char *name = i ? "xtsfs.backup" : "xtsfs.conf.bak";
+
+		store = mutation_begin(specimen, CURRENT);
+		backing_put(store, name, junk, sizeof(junk));
+		mutation_end(specimen, CURRENT, "copy of xtsfs.conf, or the note of a backup, changed", store, "%s",
+			     name);
+	}
 	for (size_t cut = 0; cut <= bytes + 1; cut++) {
 		store = mutation_begin(specimen, CURRENT);
 		backing_truncate(store, backing_of(specimen, "several-2"), 2 * CORE_B);

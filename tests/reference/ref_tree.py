@@ -14,7 +14,7 @@ _C43 = r"[A-Za-z0-9_-]{43}"
 _LONG_ENTRY = re.compile(r"xtsfs\.long\." + _C43 + r"\Z")
 _LONG_NAME = re.compile(r"xtsfs\.long\." + _C43 + r"\.name\Z")
 _TMP = re.compile(r"xtsfs\.tmp\.[A-Za-z0-9_-]{22}\Z")
-_ROOT_ONLY = ("xtsfs.conf", "xtsfs.lock", "xtsfs.unclean", "xtsfs.lost+found")
+_ROOT_ONLY = ("xtsfs.conf", "xtsfs.conf.bak", "xtsfs.backup", "xtsfs.lock", "xtsfs.unclean", "xtsfs.lost+found")
 DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 

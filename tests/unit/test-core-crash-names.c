@@ -112,10 +112,27 @@ static bool opens(const struct xtsfs_conf *conf, const struct xtsfs_secret *keyf
 	return r == 0;
 }
 
+/* At any instant the second copy is missing or the same: what does not open the one does not open the other. */
+static void check_copy(struct core *core, const struct xtsfs_conf *conf)
+{
+	struct xtsfs_conf *copy;
+	char problem[200];
+	int r = xtsfs_conf_load(core->store, XTSFS_NAME_CONF_COPY, &copy, problem, sizeof(problem));
+
+	if (r == -ENOENT)
+		return;
+	assert_int_equal(r, 0);
+	assert_int_equal(copy->text_bytes, conf->text_bytes);
+	assert_memory_equal(copy->text, conf->text, conf->text_bytes);
+	xtsfs_conf_free(copy);
+}
+
 static char *describe_keys(struct core *core)
 {
 	struct xtsfs_conf *conf = load_conf(core);
 	char line[32];
+
+	check_copy(core, conf);
 
 	snprintf(line, sizeof(line), "opened by%s%s%s", opens(conf, core->keyfile) ? " 0" : "",
 		 opens(conf, others[0]) ? " 1" : "", opens(conf, others[1]) ? " 2" : "");
