@@ -47,6 +47,7 @@ struct cli_tree {
 	struct xtsfs_volume *fs;
 	enum cli_tree_step (*visit)(void *data, const struct cli_tree_entry *entry);
 	void *data;
+	bool sorted;   /* by the bytes of names: takes memory for the names of each directory on the way */
 	bool silent;   /* do not say what cannot be had */
 	int exit_code; /* of the first thing that could not be had */
 	bool stopped;

@@ -11,6 +11,7 @@
 #include "core/path.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void missed(struct cli_tree *tree, int error, const char *what, const char *path)
@@ -25,6 +26,7 @@ static void missed(struct cli_tree *tree, int error, const char *what, const cha
 
 static void walk(struct cli_tree *tree, const struct cli_tree_entry *entry);
 
+/* @dir NULL: the name is looked up in the parent's node, and may be gone by now. */
 static int walk_entry(struct cli_tree *tree, const struct cli_tree_entry *parent, struct xtsfs_dir *dir,
 		      const char *name)
 {
@@ -37,7 +39,10 @@ static int walk_entry(struct cli_tree *tree, const struct cli_tree_entry *parent
 		path = NULL;
 		return -ENOMEM;
 	}
-	r = xtsfs_dir_lookup(dir, &entry.node, &st);
+	r = dir ? xtsfs_dir_lookup(dir, &entry.node, &st)
+		: xtsfs_lookup(tree->fs, parent->node, name, &entry.node, &st);
+	if (r == -ENOENT && !dir)
+		return 0;
 	if (r < 0) {
 		missed(tree, r, "look at", path);
 		return 0;
@@ -50,8 +55,48 @@ static int walk_entry(struct cli_tree *tree, const struct cli_tree_entry *parent
 	return 0;
 }
 
+struct names {
+	char **names;
+	size_t count, room;
+};
+
+static int add_name(struct names *names, const char *name)
+{
+	if (names->count == names->room) {
+		size_t room = names->room ? names->room * 2 : 64;
+		char **more = realloc(names->names, room * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		names->names = more;
+		names->room = room;
+	}
+	names->names[names->count] = strdup(name);
+	return names->names[names->count++] ? 0 : -ENOMEM;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names that were collected, in their order. */
+static int walk_names(struct cli_tree *tree, const struct cli_tree_entry *entry, struct names *names, int r)
+{
+	if (r == 0 && names->count)
+		qsort(names->names, names->count, sizeof(names->names[0]), compare_names);
+	for (size_t i = 0; i < names->count; i++) {
+		if (r == 0 && !tree->stopped)
+			r = walk_entry(tree, entry, NULL, names->names[i]);
+		free(names->names[i]);
+	}
+	free(names->names);
+	return r;
+}
+
 static void walk_directory(struct cli_tree *tree, const struct cli_tree_entry *entry)
 {
+	struct names names = {0};
 	struct xtsfs_dirent record;
 	struct xtsfs_dir *dir;
 	uint64_t lost;
@@ -64,12 +109,13 @@ static void walk_directory(struct cli_tree *tree, const struct cli_tree_entry *e
 	while (!tree->stopped && (r = xtsfs_readdir(dir, &record)) > 0) {
 		if (strcmp(record.name, ".") == 0 || strcmp(record.name, "..") == 0)
 			continue;
-		r = walk_entry(tree, entry, dir, record.name);
+		r = tree->sorted ? add_name(&names, record.name) : walk_entry(tree, entry, dir, record.name);
 		if (r < 0)
 			break;
 	}
 	lost = xtsfs_dir_lost(dir);
 	xtsfs_closedir(dir);
+	r = walk_names(tree, entry, &names, r);
 	if (r < 0)
 		missed(tree, r, "list", entry->path);
 	if (lost && tree->exit_code == 0)

@@ -19,7 +19,7 @@ struct request {
 	struct verify_listing listing;
 	bool quiet, progress, no_progress;
 	uint64_t rate, threads;
-	const char *state, *priority;
+	const char *state, *priority, *manifest, *previous;
 	struct cli_unlock unlock;
 };
 
@@ -43,10 +43,28 @@ static int open_state(struct verify_run *run, const char *path)
 
 static int exit_code_of(const struct verify_run *run)
 {
-	return verify_count(run, VERIFY_DAMAGED)     ? XTSFS_EXIT_DAMAGED
-	       : verify_count(run, VERIFY_UNREAD)    ? XTSFS_EXIT_IO
-	       : verify_count(run, VERIFY_UNSETTLED) ? XTSFS_EXIT_BUSY
-						     : XTSFS_EXIT_OK;
+	return run->diff.count || verify_count(run, VERIFY_DAMAGED) ? XTSFS_EXIT_DAMAGED
+	       : verify_count(run, VERIFY_UNREAD)		    ? XTSFS_EXIT_IO
+	       : verify_count(run, VERIFY_UNSETTLED)		    ? XTSFS_EXIT_BUSY
+								    : XTSFS_EXIT_OK;
+}
+
+/* First, since a manifest that is no good is known at once, and all the rest takes long. */
+static int compare(const struct request *request, struct verify_run *run)
+{
+	struct xtsfs_volume_params params = {.read_only = true, .peek = true};
+	char problem[512];
+	int exit_code, r = xtsfs_volume_open(run->volume->store, run->volume->conf->config, run->volume->volume_key,
+					     &params, &run->fs, problem, sizeof(problem));
+
+	if (r < 0)
+		return cli_fail_exit(xtsfs_exit_code(r), "cannot open '%s': %s", run->volume->dir,
+				     problem[0] ? problem : xtsfs_strerror(r));
+	run->has_manifest = true;
+	exit_code = manifest_compare(run->fs, request->manifest, &run->diff);
+	if (exit_code == 0 && request->previous)
+		exit_code = manifest_find_back(run->fs, request->previous, &run->diff);
+	return exit_code;
 }
 
 static int verify(const struct request *request, struct cli_volume *volume)
@@ -60,8 +78,10 @@ static int verify(const struct request *request, struct cli_volume *volume)
 		verify_pace_yield();
 	verify_pace_init(&run.pace, request->rate);
 	run.progress = request->progress || (!request->no_progress && !request->quiet && isatty(STDERR_FILENO));
+	exit_code = request->manifest ? compare(request, &run) : 0;
 	cli_catch_signals();
-	exit_code = verify_look(&run);
+	if (exit_code == 0)
+		exit_code = verify_look(&run);
 	if (exit_code == 0)
 		exit_code = verify_tell(&run, &request->listing, exit_code_of(&run));
 	else
@@ -72,6 +92,8 @@ static int verify(const struct request *request, struct cli_volume *volume)
 	if (run.totals.cancelled && request->state && r == 0)
 		cli_fail_exit(0, "interrupted; the same command goes on from here");
 	verify_free(&run);
+	manifest_diff_done(&run.diff);
+	(void)xtsfs_volume_close(run.fs); /* read-only: nothing to say */
 	return exit_code;
 }
 
@@ -85,6 +107,16 @@ int cmd_verify(const struct cli_verb *verb, int argc, char **argv)
 		 .type = CLI_TEXT,
 		 .value = &q.state,
 		 .help = "keep in FILE what was found good, and go on there\nif an earlier run was ended"},
+		{.name = "manifest",
+		 .argument = "FILE",
+		 .type = CLI_TEXT,
+		 .value = &q.manifest,
+		 .help = "also compare with a manifest"},
+		{.name = "previous",
+		 .argument = "FILE",
+		 .type = CLI_TEXT,
+		 .value = &q.previous,
+		 .help = "with --manifest: an earlier one, to tell what was\nput back"},
 		{.name = "rate",
 		 .argument = "SIZE",
 		 .type = CLI_SIZE,
@@ -135,6 +167,8 @@ int cmd_verify(const struct cli_verb *verb, int argc, char **argv)
 		return exit_code;
 	if (strcmp(q.priority, "idle") != 0 && strcmp(q.priority, "normal") != 0)
 		return cli_fail_usage(verb, "--priority is idle or normal, not '%s'", q.priority);
+	if (q.previous && !q.manifest)
+		return cli_fail_usage(verb, "--previous is of use with --manifest only");
 	exit_code = cli_unlock_check(verb, &q.unlock);
 	if (exit_code)
 		return exit_code;

@@ -16,6 +16,8 @@ int cmd_find(const struct cli_verb *verb, int argc, char **argv);
 int cmd_fsck(const struct cli_verb *verb, int argc, char **argv);
 int cmd_info(const struct cli_verb *verb, int argc, char **argv);
 int cmd_init(const struct cli_verb *verb, int argc, char **argv);
+int cmd_manifest(const struct cli_verb *verb, int argc, char **argv);
+int cmd_changed_since(const struct cli_verb *verb, int argc, char **argv);
 int cmd_lock(const struct cli_verb *verb, int argc, char **argv);
 int cmd_ls(const struct cli_verb *verb, int argc, char **argv);
 int cmd_passwd(const struct cli_verb *verb, int argc, char **argv);

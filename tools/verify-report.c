@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "core/path.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,16 +71,33 @@ static int compare_paths(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int print_paths(const struct verify_run *run, const struct verify_listing *listing)
+/* Copies, since those of findings and of differences are made in different ways. NULL: nowhere to be found. */
+static char *path_of_difference(struct verify_run *run, const struct manifest_difference *difference, bool cipher)
 {
-	xtsfs_auto_free char **paths = calloc(run->count + 1, sizeof(*paths));
+	char *path = NULL;
+
+	if (!cipher)
+		return asprintf(&path, "/%s", difference->path) < 0 ? NULL : path;
+	return xtsfs_path_to_backing(run->fs, difference->path, &path) < 0 ? NULL : path;
+}
+
+static int print_paths(struct verify_run *run, const struct verify_listing *listing)
+{
+	xtsfs_auto_free char **paths = calloc(run->count + run->diff.count + 1, sizeof(*paths));
 	size_t count = 0;
 
 	if (!paths)
 		return cli_fail(-ENOMEM, "cannot list");
-	for (size_t i = 0; i < run->count; i++)
-		if (run->findings[i].verdict == VERIFY_DAMAGED)
-			paths[count++] = listing->cipher ? run->findings[i].backing_path : run->findings[i].path;
+	for (size_t i = 0; i < run->count; i++) {
+		if (run->findings[i].verdict != VERIFY_DAMAGED)
+			continue;
+		paths[count] = strdup(listing->cipher ? run->findings[i].backing_path : run->findings[i].path);
+		count += paths[count] != NULL;
+	}
+	for (size_t i = 0; i < run->diff.count; i++) {
+		paths[count] = path_of_difference(run, &run->diff.differences[i], listing->cipher);
+		count += paths[count] != NULL;
+	}
 	qsort(paths, count, sizeof(*paths), compare_paths);
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0 && strcmp(paths[i], paths[i - 1]) == 0)
@@ -89,7 +107,44 @@ static int print_paths(const struct verify_run *run, const struct verify_listing
 		else
 			cli_say("%s", paths[i]);
 	}
+	for (size_t i = 0; i < count; i++)
+		free(paths[i]);
 	return 0;
+}
+
+static json_object *json_manifest(const struct verify_run *run)
+{
+	json_object *object = json_object_new_object(), *array = json_object_new_array();
+	bool good = array != NULL;
+
+	for (size_t i = 0; good && i < run->diff.count; i++) {
+		const struct manifest_difference *difference = &run->diff.differences[i];
+		json_object *one = json_object_new_object();
+
+		good = cli_json_add_text(one, "what", manifest_kind_name(difference->kind)) &&
+		       cli_json_add_text(one, "path", difference->path) &&
+		       (!difference->from || cli_json_add_text(one, "from", difference->from)) &&
+		       json_object_array_add(array, one) == 0;
+		if (!good)
+			json_object_put(one);
+	}
+	good = cli_json_add(object, "differences", array) && good;
+	if (good && cli_json_add_count(object, "created_unix_s", (uint64_t)run->diff.created_s) &&
+	    cli_json_add_count(object, "entries", run->diff.entries))
+		return object;
+	json_object_put(object);
+	return NULL;
+}
+
+static void say_differences(const struct verify_run *run)
+{
+	for (size_t i = 0; i < run->diff.count; i++) {
+		const struct manifest_difference *difference = &run->diff.differences[i];
+
+		cli_fail_exit(0, "not as in the manifest: '/%s': %s%s%s%s", difference->path,
+			      manifest_kind_name(difference->kind), difference->from ? ", it has the file of '/" : "",
+			      difference->from ? difference->from : "", difference->from ? "'" : "");
+	}
 }
 
 static json_object *json_findings(const struct verify_run *run, enum verify_verdict verdict)
@@ -152,6 +207,7 @@ static int print_json(const struct verify_run *run, int exit_code)
 	    !cli_json_add(object, "not_settled", json_findings(run, VERIFY_UNSETTLED)) ||
 	    !cli_json_add_count(object, "not_found_again", verify_count(run, VERIFY_GONE)) ||
 	    !cli_json_add_count(object, "traces", run->traces) ||
+	    (run->has_manifest && !cli_json_add(object, "manifest", json_manifest(run))) ||
 	    !cli_json_add(object, "totals", json_totals(&run->totals))) {
 		json_object_put(object);
 		object = NULL;
@@ -210,6 +266,8 @@ int verify_tell(struct verify_run *run, const struct verify_listing *listing, in
 			cli_fail_exit(0, "%s: '%s': %s [%s, %s]", word, finding->path, finding->detail, finding->code,
 				      finding->backing_path);
 	}
+	if (!run->quiet)
+		say_differences(run);
 	r = listing->json ? print_json(run, exit_code) : print_paths(run, listing);
 	if (run->progress)
 		say_summary(run);

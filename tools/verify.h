@@ -11,6 +11,8 @@
 
 #include "cli-volume.h"
 
+#include "manifest-diff.h"
+
 #include "core/fsck.h"
 
 #include <pthread.h>
@@ -77,6 +79,9 @@ struct verify_run {
 
 	struct verify_finding *findings; /* sorted by backing path, code and detail */
 	size_t count, room;
+	bool has_manifest;
+	struct xtsfs_volume *fs; /* with one: that it was compared with */
+	struct manifest_diff diff;
 	bool again; /* this is not the first look */
 };
 /** Look at everything, then again at what was found, until it is sure. An exit code for what keeps it from that. */

@@ -31,9 +31,9 @@ static int derive_all(struct xtsfs_keys *keys, const struct xtsfs_secret *volume
 		struct xtsfs_siv **siv;
 		struct xtsfs_mac **mac;
 	} uses[] = {
-		{"xtsfs v1 name", &keys->name, NULL},	  {"xtsfs v1 symlink", &keys->symlink, NULL},
-		{"xtsfs v1 xattr", &keys->xattr, NULL},	  {"xtsfs v1 sector mac", NULL, &keys->sector},
-		{"xtsfs v1 meta mac", NULL, &keys->meta},
+		{"xtsfs v1 name", &keys->name, NULL},	      {"xtsfs v1 symlink", &keys->symlink, NULL},
+		{"xtsfs v1 xattr", &keys->xattr, NULL},	      {"xtsfs v1 manifest", &keys->manifest, NULL},
+		{"xtsfs v1 sector mac", NULL, &keys->sector}, {"xtsfs v1 meta mac", NULL, &keys->meta},
 	};
 	int r = 0;
 
@@ -207,6 +207,7 @@ struct xtsfs_keys *xtsfs_keys_free(struct xtsfs_keys *keys)
 	xtsfs_siv_free(keys->name);
 	xtsfs_siv_free(keys->symlink);
 	xtsfs_siv_free(keys->xattr);
+	xtsfs_siv_free(keys->manifest);
 	free(keys);
 	return NULL;
 }

@@ -21,7 +21,7 @@ enum xtsfs_siv_use { XTSFS_SIV_NAME, XTSFS_SIV_SYMLINK, XTSFS_SIV_XATTR };
 
 struct xtsfs_keys {
 	struct xtsfs_keys *old; /* in re-encryption: those of the key that is being replaced; else NULL */
-	struct xtsfs_siv *name, *symlink, *xattr;
+	struct xtsfs_siv *name, *symlink, *xattr, *manifest;
 	struct xtsfs_mac *sector, *meta;
 	unsigned content_keys;
 	struct xtsfs_pool *content[]; /* one TFM each; none without an engine */
