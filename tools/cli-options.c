@@ -202,7 +202,7 @@ static void print_verbs(const struct cli_verb *verb)
 	cli_command(verb, command, sizeof(command));
 	printf("Usage: %s VERB ...\n%s.\n\nVerbs:\n", command, verb->summary);
 	for (const struct cli_verb *sub = verb->verbs; sub->name; sub++)
-		printf("  %-10s %s\n", last_word(sub->name), sub->summary);
+		printf("  %-13s %s\n", last_word(sub->name), sub->summary);
 	printf("\n'%s VERB --help' tells more.\n", command);
 }
 

@@ -38,7 +38,7 @@ _xtsfs_ask() {
 		'Options for -o:') part=mount ;;
 		'') part= ;;
 		*)
-			if [ "$part" = Verbs ] && [[ $line =~ ^'  '([a-z]+)' ' ]]; then
+			if [ "$part" = Verbs ] && [[ $line =~ ^'  '([a-z-]+)' ' ]]; then
 				verbs+=("${BASH_REMATCH[1]}")
 			elif [ "$part" = mount ] && [[ $line =~ ^'  '([a-z_]+)(=([A-Za-z|]+))?' ' ]]; then
 				mount[${BASH_REMATCH[1]}]=${BASH_REMATCH[3]}

@@ -40,7 +40,7 @@ end
 
 function __xtsfs_verbs
     set -l help ($argv --help 2>/dev/null </dev/null)
-    contains 'Verbs:' $help; and string replace --filter --regex '^  ([a-z]+) +(.*)$' '$1\t$2' -- $help
+    contains 'Verbs:' $help; and string replace --filter --regex '^  ([a-z-]+) +(.*)$' '$1\t$2' -- $help
 end
 
 function __xtsfs_list --argument-names program list
