@@ -40,7 +40,7 @@ _xtsfs_ask() {
 		*)
 			if [ "$part" = Verbs ] && [[ $line =~ ^'  '([a-z-]+)' ' ]]; then
 				verbs+=("${BASH_REMATCH[1]}")
-			elif [ "$part" = mount ] && [[ $line =~ ^'  '([a-z_]+)(=([A-Za-z|]+))?' ' ]]; then
+			elif [ "$part" = mount ] && [[ $line =~ ^'  '([a-z0-9_]+)(=([A-Za-z|]+))?' ' ]]; then
 				mount[${BASH_REMATCH[1]}]=${BASH_REMATCH[3]}
 			elif [[ $line =~ ^' '+((-.),' ')?(-[-a-z0-9]+)(' '([A-Z]+|[a-z0-9-]+('|'[a-z0-9-]+)+))?(' '|$) ]]; then
 				options[${BASH_REMATCH[3]}]=${BASH_REMATCH[5]}

@@ -29,7 +29,7 @@ function __xtsfs_options
 end
 
 function __xtsfs_mount_options
-    $argv --help 2>/dev/null </dev/null | string replace --filter --regex '^  ([a-z_]+)(=?)([A-Za-z|]*) +(.*)$' '$1$2\t$1\t$3\t$4'
+    $argv --help 2>/dev/null </dev/null | string replace --filter --regex '^  ([a-z0-9_]+)(=?)([A-Za-z|]*) +(.*)$' '$1$2\t$1\t$3\t$4'
 end
 
 # Kinds of the arguments, in their order.
