@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The second copy of xtsfs.conf (spec 4.3): xtsfs.conf.bak, the same bytes.
+ * The second copy of xtsfs.conf (spec 4.4): xtsfs.conf.bak, the same bytes.
  *
  * A passphrase that was removed must open neither of the two, and a crash must leave at least one. So the copy is
  * removed before xtsfs.conf is replaced, and made again after that; each step is durable before the next begins. Then

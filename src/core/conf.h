@@ -27,9 +27,11 @@ struct xtsfs_unlock {
 	const struct xtsfs_secret *passphrase;
 	const struct xtsfs_secret *keyfile;
 	const struct xtsfs_secret *recovery;  /* to seal with: XTSFS_RECOVERY_BYTES; its text opens as a passphrase */
-	const struct xtsfs_secret *token;     /* what a device gave for slot @slot; with @stretched or NULL */
+	const struct xtsfs_secret *token;     /* what a TPM gave for slot @slot; with @stretched or NULL */
+	const struct xtsfs_secret *hmac;      /* what an authenticator of FIDO2 gave for slot @slot */
 	const struct xtsfs_secret *stretched; /* the PIN after xtsfs_keyslot_stretch() */
 	const struct xtsfs_slot_tpm2 *tpm2;   /* to seal with: the device's part of the slot */
+	const struct xtsfs_slot_fido2 *fido2; /* the same */
 	const uint8_t *salt;		      /* to seal with @stretched: what that was made with; else NULL */
 	int slot;			      /* only this one, or -1 for all that fit */
 	struct xtsfs_secret **ret_slot_key;   /* NULL, or where the key of the slot that opened goes */

@@ -22,6 +22,9 @@
  * key made from that is what the TPM asks for: who breaks the TPM open still has to guess the PIN, and pays for each
  * guess.
  *
+ * An authenticator of FIDO2 gives out the HMAC of the slot's salt by a key of its own, 32 bytes. Its PIN is its own
+ * affair: it may be changed there, so it is no part of the slot key.
+ *
  * The salt and the nonce are fresh for each sealing and each slot key seals one thing once; in re-encryption once
  * more, another volume key under another random nonce.
  */
@@ -40,6 +43,7 @@
 #define RECOVERY_LABEL	"xtsfs v1 recovery"
 #define TPM2_LABEL	"xtsfs v1 tpm2"
 #define TPM2_AUTH_LABEL "xtsfs v1 tpm2 auth"
+#define FIDO2_LABEL	"xtsfs v1 fido2"
 #define SLOT_AD_BYTES	(LABEL_BYTES + XTSFS_UUID_BYTES)
 
 /* The base layer reads keyfiles and cannot see the format. */
@@ -51,6 +55,8 @@ static enum xtsfs_slot_kind kind_of(const struct xtsfs_unlock *unlock)
 {
 	if (unlock->token)
 		return XTSFS_SLOT_TPM2;
+	if (unlock->hmac)
+		return XTSFS_SLOT_FIDO2;
 	if (unlock->recovery)
 		return XTSFS_SLOT_RECOVERY;
 	if (unlock->passphrase)
@@ -178,6 +184,9 @@ static int derive_slot_key(const struct xtsfs_slot *slot, const struct xtsfs_unl
 	case XTSFS_SLOT_TPM2:
 		r = derive_token(slot, with, slot_key->data);
 		break;
+	case XTSFS_SLOT_FIDO2:
+		r = expand(slot, with->hmac->data, with->hmac->bytes, FIDO2_LABEL, slot_key->data);
+		break;
 	case XTSFS_SLOT_RECOVERY:
 		r = derive_recovery(slot, with, slot_key->data);
 		break;
@@ -265,7 +274,8 @@ int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_
 	if (sealed.kind == XTSFS_SLOT_UNKNOWN || (with->passphrase && with->passphrase->bytes == 0) ||
 	    (sealed.argon2 && !params) || (with->keyfile && !keyfile_has_length(with->keyfile)) ||
 	    (with->recovery && (with->recovery->bytes != XTSFS_RECOVERY_BYTES || with->passphrase || with->keyfile)) ||
-	    (with->token && (!with->tpm2 || with->passphrase || with->keyfile)))
+	    (with->token && (!with->tpm2 || with->passphrase || with->keyfile)) ||
+	    (with->hmac && (!with->fido2 || sealed.argon2 || with->token || with->keyfile)))
 		return -EINVAL;
 	r = sealed.argon2 ? xtsfs_argon2_check(params) : 0;
 	if (r < 0)
@@ -275,6 +285,8 @@ int xtsfs_keyslot_seal(struct xtsfs_slot *slot, const uint8_t uuid[static XTSFS_
 	sealed.argon2_parallel = sealed.argon2 ? params->parallel : 0;
 	if (with->token)
 		sealed.tpm2 = *with->tpm2;
+	if (with->hmac)
+		sealed.fido2 = *with->fido2;
 
 	/* With a PIN the salt is already used up in what was stretched. */
 	r = with->salt ? 0 : xtsfs_random(sealed.salt, sizeof(sealed.salt));

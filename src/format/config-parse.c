@@ -181,8 +181,9 @@ static int parse_argon2(struct parse *parse, json_object *kdf, struct xtsfs_slot
 	return 0;
 }
 
-/* 1 to XTSFS_TPM2_BLOB_BYTES bytes. */
-static int get_blob(struct parse *parse, json_object *object, const char *name, uint8_t *ret_data, unsigned *ret_bytes)
+/* 1 to @max_bytes bytes. */
+static int get_blob(struct parse *parse, json_object *object, const char *name, uint8_t *ret_data, size_t max_bytes,
+		    unsigned *ret_bytes)
 {
 	const char *text;
 	size_t bytes;
@@ -191,9 +192,8 @@ static int get_blob(struct parse *parse, json_object *object, const char *name, 
 	if (r < 0)
 		return r;
 	bytes = xtsfs_base64_bytes(strlen(text));
-	if (bytes < 1 || bytes > XTSFS_TPM2_BLOB_BYTES || xtsfs_base64_decode(text, strlen(text), ret_data) < 0)
-		return refuse(parse, XTSFS_EDAMAGED, "'%s' is not 1 to %u bytes in base64url", name,
-			      XTSFS_TPM2_BLOB_BYTES);
+	if (bytes < 1 || bytes > max_bytes || xtsfs_base64_decode(text, strlen(text), ret_data) < 0)
+		return refuse(parse, XTSFS_EDAMAGED, "'%s' is not 1 to %zu bytes in base64url", name, max_bytes);
 	*ret_bytes = (unsigned)bytes;
 	return 0;
 }
@@ -218,10 +218,36 @@ static int parse_tpm2(struct parse *parse, json_object *object, struct xtsfs_slo
 	}
 	r = get_bytes(parse, device, "parent", tpm2->parent, sizeof(tpm2->parent));
 	if (r == 0)
-		r = get_blob(parse, device, "public", tpm2->public, &tpm2->public_bytes);
+		r = get_blob(parse, device, "public", tpm2->public, sizeof(tpm2->public), &tpm2->public_bytes);
 	if (r == 0)
-		r = get_blob(parse, device, "private", tpm2->private, &tpm2->private_bytes);
+		r = get_blob(parse, device, "private", tpm2->private, sizeof(tpm2->private), &tpm2->private_bytes);
 	return r;
+}
+
+static int parse_fido2(struct parse *parse, json_object *object, struct xtsfs_slot_fido2 *fido2)
+{
+	json_object *device, *touch;
+	const char *user;
+	int r = get_member(parse, object, "fido2", json_type_object, &device);
+
+	if (r == 0)
+		r = get_blob(parse, device, "credential", fido2->credential, sizeof(fido2->credential),
+			     &fido2->credential_bytes);
+	if (r == 0)
+		r = get_bytes(parse, device, "salt", fido2->salt, sizeof(fido2->salt));
+	if (r == 0)
+		r = get_member(parse, device, "touch", json_type_boolean, &touch);
+	if (r == 0)
+		r = get_text(parse, device, "user", TEXT_MAX, &user);
+	if (r < 0)
+		return r;
+	fido2->touch = json_object_get_boolean(touch);
+	for (unsigned i = 0; i < XTSFS_FIDO2_USER__COUNT; i++)
+		if (strcmp(user, xtsfs_fido2_user_name((enum xtsfs_fido2_user)i)) == 0) {
+			fido2->user = (enum xtsfs_fido2_user)i;
+			return 0;
+		}
+	return refuse(parse, XTSFS_EDAMAGED, "'user' is '%s', not one of the known", show(user).text);
 }
 
 /* What only slots have that we can open. */
@@ -235,6 +261,8 @@ static int parse_slot_keys(struct parse *parse, json_object *object, json_object
 		r = parse_argon2(parse, kdf, slot);
 	if (r == 0 && slot->kind == XTSFS_SLOT_TPM2)
 		r = parse_tpm2(parse, object, &slot->tpm2);
+	if (r == 0 && slot->kind == XTSFS_SLOT_FIDO2)
+		r = parse_fido2(parse, object, &slot->fido2);
 	if (r == 0)
 		r = get_member(parse, object, "wrap", json_type_object, &wrap);
 	if (r == 0)

@@ -25,7 +25,7 @@
 #include <string.h>
 
 #define PRINT_FLAGS   (JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
-#define BYTES_MAX     XTSFS_TPM2_BLOB_BYTES /* of a member that is base64url */
+#define BYTES_MAX     XTSFS_FIDO2_CREDENTIAL_BYTES /* of a member that is base64url */
 #define BASE64_ROOM   (BYTES_MAX * 4 / 3 + 4)
 #define BEFORE_HMAC   ",\n  "
 #define END_OF_OBJECT "\n}"
@@ -112,6 +112,23 @@ static int set_tpm2(json_object *object, const struct xtsfs_slot_tpm2 *tpm2)
 	return r;
 }
 
+static int set_fido2(json_object *object, const struct xtsfs_slot_fido2 *fido2)
+{
+	json_object *device = ensure_object(object, "fido2");
+	int r;
+
+	if (!device)
+		return -ENOMEM;
+	r = set_bytes(device, "credential", fido2->credential, fido2->credential_bytes);
+	if (r == 0)
+		r = set_bytes(device, "salt", fido2->salt, sizeof(fido2->salt));
+	if (r == 0)
+		r = set(device, "touch", json_object_new_boolean(fido2->touch));
+	if (r == 0)
+		r = set_text(device, "user", xtsfs_fido2_user_name(fido2->user));
+	return r;
+}
+
 static int set_wrap(json_object *object, const struct xtsfs_slot *slot)
 {
 	json_object *wrap = ensure_object(object, "wrap");
@@ -142,6 +159,8 @@ static int set_slot(json_object *object, const struct xtsfs_slot *slot)
 		r = set_kdf(object, slot);
 	if (r == 0 && slot->kind == XTSFS_SLOT_TPM2)
 		r = set_tpm2(object, &slot->tpm2);
+	if (r == 0 && slot->kind == XTSFS_SLOT_FIDO2)
+		r = set_fido2(object, &slot->fido2);
 	if (r == 0)
 		r = set_wrap(object, slot);
 	return r;

@@ -42,7 +42,7 @@ static const struct {
 } kinds[XTSFS_SLOT_UNKNOWN] = {
 	[XTSFS_SLOT_PASSPHRASE] = {"passphrase", .argon2 = true},   [XTSFS_SLOT_KEYFILE] = {"keyfile", .hkdf = true},
 	[XTSFS_SLOT_BOTH] = {"passphrase+keyfile", .argon2 = true}, [XTSFS_SLOT_RECOVERY] = {"recovery", .hkdf = true},
-	[XTSFS_SLOT_TPM2] = {"tpm2", .argon2 = true, .hkdf = true},
+	[XTSFS_SLOT_TPM2] = {"tpm2", .argon2 = true, .hkdf = true}, [XTSFS_SLOT_FIDO2] = {"fido2", .hkdf = true},
 };
 
 const char *xtsfs_slot_kind_name(enum xtsfs_slot_kind kind)
@@ -61,6 +61,17 @@ enum xtsfs_slot_kind xtsfs_slot_kind_parse(const char *kind, const char *kdf_typ
 		}
 	*ret_argon2 = false;
 	return XTSFS_SLOT_UNKNOWN;
+}
+
+const char *xtsfs_fido2_user_name(enum xtsfs_fido2_user user)
+{
+	static const char *const names[XTSFS_FIDO2_USER__COUNT] = {
+		[XTSFS_FIDO2_USER_ANY] = "any",
+		[XTSFS_FIDO2_USER_PIN] = "pin",
+		[XTSFS_FIDO2_USER_BUILT_IN] = "built-in",
+	};
+
+	return names[user];
 }
 
 /* 8-4-4-4-12 digits: is there a hyphen before byte @i? */

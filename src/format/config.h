@@ -41,6 +41,7 @@ enum xtsfs_slot_kind {
 	XTSFS_SLOT_BOTH, /* passphrase and keyfile together */
 	XTSFS_SLOT_RECOVERY,
 	XTSFS_SLOT_TPM2,
+	XTSFS_SLOT_FIDO2,
 	XTSFS_SLOT_UNKNOWN
 };
 /** As it is written in the file; "unknown" for XTSFS_SLOT_UNKNOWN. */
@@ -60,6 +61,28 @@ struct xtsfs_slot_tpm2 {
 	unsigned public_bytes, private_bytes; /* 1 or more */
 };
 
+#define XTSFS_FIDO2_CREDENTIAL_BYTES 1023U /* as WebAuthn has it */
+#define XTSFS_FIDO2_SALT_BYTES	     32U
+
+/* How the authenticator has to be sure of its user. */
+enum xtsfs_fido2_user {
+	XTSFS_FIDO2_USER_ANY,
+	XTSFS_FIDO2_USER_PIN,	   /* knows its PIN */
+	XTSFS_FIDO2_USER_BUILT_IN, /* is recognised by what it has for that, such as a fingerprint */
+	XTSFS_FIDO2_USER__COUNT
+};
+/** As it is written in the file. */
+const char *xtsfs_fido2_user_name(enum xtsfs_fido2_user user);
+
+/* What a slot of kind fido2 keeps (spec 4.3). */
+struct xtsfs_slot_fido2 {
+	uint8_t credential[XTSFS_FIDO2_CREDENTIAL_BYTES];
+	unsigned credential_bytes; /* 1 or more */
+	uint8_t salt[XTSFS_FIDO2_SALT_BYTES];
+	enum xtsfs_fido2_user user;
+	bool touch; /* it has to be touched */
+};
+
 struct xtsfs_slot {
 	unsigned id; /* 0 to 15 */
 	enum xtsfs_slot_kind kind;
@@ -72,6 +95,7 @@ struct xtsfs_slot {
 	uint8_t wrapped_key[XTSFS_VOLUME_KEY_BYTES];
 	uint8_t tag[16];
 	struct xtsfs_slot_tpm2 tpm2;
+	struct xtsfs_slot_fido2 fido2;
 	void *unknown; /* a slot of unknown kind or KDF, and unknown members: kept as json-c object, owned by the config
 			*/
 };

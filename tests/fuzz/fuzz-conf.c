@@ -196,7 +196,9 @@ static void check_same(const struct xtsfs_config *a, const struct xtsfs_config *
 		x.unknown = y.unknown = NULL;
 		FUZZ_CHECK(x.id == y.id && x.kind == y.kind && strcmp(x.name, y.name) == 0 &&
 				   strcmp(x.created, y.created) == 0 && memcmp(x.salt, y.salt, sizeof(x.salt)) == 0 &&
-				   x.argon2_time == y.argon2_time && x.argon2_memory_kib == y.argon2_memory_kib &&
+				   memcmp(&x.tpm2, &y.tpm2, sizeof(x.tpm2)) == 0 &&
+				   memcmp(&x.fido2, &y.fido2, sizeof(x.fido2)) == 0 && x.argon2_time == y.argon2_time &&
+				   x.argon2_memory_kib == y.argon2_memory_kib &&
 				   x.argon2_parallel == y.argon2_parallel &&
 				   memcmp(x.nonce, y.nonce, sizeof(x.nonce)) == 0 &&
 				   memcmp(x.wrapped_key, y.wrapped_key, sizeof(x.wrapped_key)) == 0 &&

@@ -28,6 +28,7 @@ FILE_ID, R = bytes(range(0x40, 0x50)), bytes(range(0xc0, 0xd0))
 RECOVERY = b"40GJ41-8S44MR-K2EA13-958NJF-RB9E5H-WR32CG-HK6GT3-KCDSR7"
 TOKEN = bytes(range(0x10, 0x30))
 DEVICE = {"pcrs": [0, 7], "parent": b64e(bytes(range(34))), "public": b64e(bytes(range(80))), "private": b64e(bytes(range(200)))}
+AUTHENTICATOR = {"credential": b64e(bytes(range(64))), "salt": b64e(bytes(range(0x40, 0x60))), "touch": True, "user": "pin"}
 KDF_SALT, NONCE = bytes(range(0x60, 0x80)), bytes(range(0x80, 0x8c))
 INTEGRITY = ("aes-gmac", "hmac-sha256", "none")
 
@@ -235,7 +236,10 @@ def more_slots():
                 VOLUME_KEY, UUID, NONCE, tpm2=DEVICE)),
             ({"token_hex": TOKEN.hex(), "pin_hex": b"1234".hex()}, (TOKEN, b"1234"), make_slot(
                 7, "tpm2", "board and PIN", "2024-01-02T03:04:05Z", argon2, (TOKEN, b"1234"),
-                VOLUME_KEY, UUID, NONCE, tpm2=DEVICE))]
+                VOLUME_KEY, UUID, NONCE, tpm2=DEVICE)),
+            ({"hmac_hex": TOKEN[::-1].hex()}, TOKEN[::-1], make_slot(
+                8, "fido2", "on the ring", "2024-01-02T03:04:05Z", {"type": "hkdf-sha512", "salt": b64e(KDF_SALT)}, TOKEN[::-1],
+                VOLUME_KEY, UUID, NONCE, fido2=AUTHENTICATOR))]
 
 
 def build():

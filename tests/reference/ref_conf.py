@@ -20,7 +20,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 # Kind: the KDFs it may have.
 KINDS = {"passphrase": ("argon2id",), "keyfile": ("hkdf-sha512",), "passphrase+keyfile": ("argon2id",),
-         "recovery": ("hkdf-sha512",), "tpm2": ("argon2id", "hkdf-sha512")}
+         "recovery": ("hkdf-sha512",), "tpm2": ("argon2id", "hkdf-sha512"), "fido2": ("hkdf-sha512",)}
 RECOVERY_CHARS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -72,6 +72,8 @@ def slot_key(kind, kdf, secret):
     if kind == "tpm2":  # what the TPM gave, or with a PIN that and the PIN
         token, pin = secret if kdf["type"] == "argon2id" else (secret, None)
         return hkdf_sha512((b"" if pin is None else stretched(pin)) + token, salt, b"xtsfs v1 tpm2", 32)
+    if kind == "fido2":  # what the authenticator gave
+        return hkdf_sha512(secret, salt, b"xtsfs v1 fido2", 32)
     if kind == "recovery":
         return hkdf_sha512(recovery_bytes(secret), salt, b"xtsfs v1 recovery", 32)
     passphrase, keyfile = secret
@@ -143,6 +145,13 @@ class Slot:
             for k in ("public", "private"):
                 need(isinstance(device.get(k), str) and 1 <= len(device[k]) * 3 // 4 <= 512, what + ": " + k)
                 get_b64(device, k, len(device[k]) * 3 // 4, what)
+        if self.kind == "fido2":
+            device = o.get("fido2")
+            need(isinstance(device, dict) and isinstance(device.get("touch"), bool), what + ": fido2")
+            need(device.get("user") in ("any", "pin", "built-in"), what + ": user")
+            need(isinstance(device.get("credential"), str) and 1 <= len(device["credential"]) * 3 // 4 <= 1023, what + ": credential")
+            get_b64(device, "credential", len(device["credential"]) * 3 // 4, what)
+            get_b64(device, "salt", 32, what)
         wrap = o.get("wrap")
         need(isinstance(wrap, dict), what + ": wrap")
         self.nonce = get_b64(wrap, "nonce", 12, what)

@@ -237,7 +237,8 @@ static void test_more_vectors(void **state)
 	assert_true(json_object_array_length(slots) > 0);
 	for (size_t i = 0; i < json_object_array_length(slots); i++) {
 		json_object *vector = json_object_array_get_idx(slots, i), *hex;
-		struct xtsfs_secret *passphrase = NULL, *keyfile = NULL, *volume_key = NULL, *token = NULL;
+		struct xtsfs_secret *passphrase = NULL, *keyfile = NULL, *volume_key = NULL, *token = NULL,
+				    *hmac = NULL;
 		struct xtsfs_secret *stretched = NULL, *auth = NULL;
 		struct xtsfs_unlock unlock = {.slot = json_object_get_int(member(member(vector, "slot"), "id"))};
 		struct xtsfs_unlock part = unlock;
@@ -248,6 +249,18 @@ static void test_more_vectors(void **state)
 			unlock.keyfile = keyfile = secret_hex(json_object_get_string(hex));
 		if (json_object_object_get_ex(vector, "token_hex", &hex))
 			unlock.token = token = secret_hex(json_object_get_string(hex));
+		if (json_object_object_get_ex(vector, "hmac_hex", &hex)) {
+			hmac = secret_hex(json_object_get_string(hex));
+			/* Each device for its own kind only, and each bit counts. */
+			part.token = hmac;
+			assert_int_equal(xtsfs_conf_unlock(conf, &part, &volume_key, NULL), -EKEYREJECTED);
+			part.token = NULL;
+			part.hmac = hmac;
+			hmac->data[31] ^= 1;
+			assert_int_equal(xtsfs_conf_unlock(conf, &part, &volume_key, NULL), -EKEYREJECTED);
+			hmac->data[31] ^= 1;
+			unlock.hmac = hmac;
+		}
 		if (json_object_object_get_ex(vector, "pin_hex", &hex)) {
 			struct xtsfs_secret *pin = secret_hex(json_object_get_string(hex));
 			const struct xtsfs_slot *slot = &conf->config->slots[i];
@@ -266,6 +279,7 @@ static void test_more_vectors(void **state)
 			assert_int_equal(xtsfs_conf_unlock(conf, &part, &volume_key, NULL), -EKEYREJECTED);
 		}
 		xtsfs_secret_free(token);
+		xtsfs_secret_free(hmac);
 		xtsfs_secret_free(stretched);
 		xtsfs_secret_free(auth);
 		xtsfs_secret_free(passphrase);

@@ -92,12 +92,23 @@ static void test_more_kinds(void **state)
 		{"\"public\": \"", "\"public\": \"!"},
 		{"\"private\"", "\"privat\""},
 		{"\"tpm2\": {", "\"tpm\": {"},
+		{"\"fido2\": {", "\"fido\": {"},
+		{"\"credential\": \"", "\"credential\": \"!"},
+		{"\"credential\": \"", "\"credential\": \"\", \"x\": \""},
+		{"\"credential\": \"", "\"credential\": \"AAA"},
+		{"\"credential\"", "\"credentia\""},
+		{"\"touch\": true", "\"touch\": 1"},
+		{"\"touch\": true", "\"touch\": \"yes\""},
+		{"\"touch\"", "\"tuch\""},
+		{"\"user\": \"pin\"", "\"user\": \"\""},
+		{"\"user\": \"pin\"", "\"user\": \"PIN\""},
+		{"\"user\": \"pin\"", "\"user\": null"},
 	};
 	json_object *vectors = load_vectors(), *vector = member(vectors, "more_conf");
 	const char *text = json_object_get_string(vector);
 	struct xtsfs_config *config, *again;
 	uint8_t hmac[XTSFS_CONFIG_HMAC_BYTES];
-	char problem[PROBLEM_BYTES], *edited, blob[900];
+	char problem[PROBLEM_BYTES], *edited, blob[1500];
 	size_t authenticated_bytes;
 
 	(void)state;
@@ -111,10 +122,15 @@ static void test_more_kinds(void **state)
 		assert_int_equal(again->slots[i].kind, config->slots[i].kind);
 		assert_int_equal(again->slots[i].argon2, config->slots[i].argon2);
 		assert_memory_equal(&again->slots[i].tpm2, &config->slots[i].tpm2, sizeof(config->slots[i].tpm2));
+		assert_memory_equal(&again->slots[i].fido2, &config->slots[i].fido2, sizeof(config->slots[i].fido2));
 	}
 	assert_int_equal(config->slots[2].kind, XTSFS_SLOT_TPM2);
 	assert_int_equal(config->slots[2].tpm2.pcr_mask, 1 | 1 << 7);
 	assert_int_equal(config->slots[2].tpm2.private_bytes, 200);
+	assert_int_equal(config->slots[4].kind, XTSFS_SLOT_FIDO2);
+	assert_int_equal(config->slots[4].fido2.credential_bytes, 64);
+	assert_int_equal(config->slots[4].fido2.user, XTSFS_FIDO2_USER_PIN);
+	assert_true(config->slots[4].fido2.touch);
 	xtsfs_config_free(config);
 	xtsfs_config_free(again);
 	for (size_t i = 0; i < ARRAY_COUNT(spoilt); i++) {
@@ -133,10 +149,78 @@ static void test_more_kinds(void **state)
 	json_object_put(vectors);
 }
 
+/* A credential's id has 1 to 1023 bytes, which are 1364 characters; with the 86 that are there. The salt has 32. */
+static void test_fido2_bounds(void **state)
+{
+	static const struct {
+		const char *member;
+		size_t characters;
+		bool good;
+	} table[] = {
+		{"\"credential\": \"", 1364 - 86, true},
+		{"\"credential\": \"", 1366 - 86, false},
+		{"\"salt\": \"", 1, false},
+	};
+	json_object *vectors = load_vectors(), *vector = member(vectors, "more_conf");
+	const char *text = json_object_get_string(vector), *slot = strstr(text, "\"fido2\": {");
+	char problem[PROBLEM_BYTES], blob[1500];
+	struct xtsfs_config *config;
+
+	(void)state;
+	assert_non_null(slot);
+	for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+		size_t name_bytes = strlen(table[i].member);
+		const char *at = strstr(slot, table[i].member);
+		char *edited;
+		int r;
+
+		assert_non_null(at);
+		memset(blob, 'A', sizeof(blob));
+		blob[table[i].characters] = '\0';
+		at += name_bytes;
+		assert_int_not_equal(asprintf(&edited, "%.*s%s%s", (int)(at - text), text, blob, at), -1);
+		r = parse(edited, strlen(edited), &config, problem);
+		assert_int_equal(r, table[i].good ? 0 : -EUCLEAN);
+		if (r == 0) {
+			assert_int_equal(config->slots[4].fido2.credential_bytes, 1023);
+			xtsfs_config_free(config);
+		}
+		free(edited);
+	}
+	json_object_put(vectors);
+}
+
+/* What an older program does with this kind is what this one does with the next: the slot is kept, whatever is in it.
+ */
+static void test_unknown_kind(void **state)
+{
+	json_object *vectors = load_vectors(), *vector = member(vectors, "more_conf");
+	const char *text = json_object_get_string(vector);
+	char problem[PROBLEM_BYTES], *other = edit(text, "\"fido2\",", "\"fido3\","), *edited;
+	struct xtsfs_config *config, *again;
+	uint8_t hmac[XTSFS_CONFIG_HMAC_BYTES] = {0};
+
+	(void)state;
+	edited = edit(other, "\"user\": \"pin\"", "\"user\": 3");
+	assert_int_equal(parse(edited, strlen(edited), &config, problem), 0);
+	assert_int_equal(config->slots[4].kind, XTSFS_SLOT_UNKNOWN);
+	check_round_trip(config, hmac, &again);
+	assert_int_equal(again->slots[4].kind, XTSFS_SLOT_UNKNOWN);
+	assert_string_equal(json_object_to_json_string(again->slots[4].unknown),
+			    json_object_to_json_string(config->slots[4].unknown));
+	xtsfs_config_free(config);
+	xtsfs_config_free(again);
+	free(edited);
+	free(other);
+	json_object_put(vectors);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_more_kinds),
+		cmocka_unit_test(test_fido2_bounds),
+		cmocka_unit_test(test_unknown_kind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
