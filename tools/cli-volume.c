@@ -217,6 +217,12 @@ static void tell_unlock(void *context, int error, const struct xtsfs_unlock_repo
 	(void)fail_unlock(error, context, report);
 }
 
+void cli_prompt_touch(void *context, const char *text)
+{
+	(void)context;
+	(void)cli_fail_exit(0, "%s", text);
+}
+
 int cli_conf_unlock(const struct xtsfs_conf *conf, const char *what, const struct cli_unlock *unlock,
 		    struct xtsfs_secret **ret_volume_key, int *ret_slot)
 {
@@ -227,6 +233,7 @@ int cli_conf_unlock(const struct xtsfs_conf *conf, const char *what, const struc
 					     .slot = context.slot,
 					     .prompt = prompt,
 					     .tell = tell_unlock,
+					     .prompt_touch = cli_prompt_touch,
 					     .context = &context,
 					     .ret_slot_key = unlock->ret_slot_key};
 	int r;

@@ -77,6 +77,11 @@ struct cli_unlock {
 		 .type = CLI_TEXT,                                                                        \
 		 .value = &(u).source.tpm,                                                                \
 		 .help = "have a TPM 2.0 give the key out: auto, or how\ntpm2-tss reaches it"},           \
+		{.name = "fido2",                                                                         \
+		 .argument = "DEVICE",                                                                    \
+		 .type = CLI_TEXT,                                                                        \
+		 .value = &(u).source.fido2,                                                              \
+		 .help = "have a FIDO2 authenticator give the key out: auto,\nor /dev/hidrawN"},          \
 		{.name = "keyfile",                                                                       \
 		 .argument = "FILE",                                                                      \
 		 .type = CLI_TEXT,                                                                        \
@@ -105,6 +110,8 @@ xtsfs_must_check int cli_volume_unlock(struct cli_volume *volume, const struct c
 /** The same for a config that is not in its place, called @what in messages. */
 xtsfs_must_check int cli_conf_unlock(const struct xtsfs_conf *conf, const char *what, const struct cli_unlock *unlock,
 				     struct xtsfs_secret **ret_volume_key, int *ret_slot);
+/** Ask the user to touch an authenticator, on standard error; for struct xtsfs_unlock_way. */
+void cli_prompt_touch(void *context, const char *text);
 /** Save the changed config. An exit code. */
 xtsfs_must_check int cli_volume_save(struct cli_volume *volume);
 

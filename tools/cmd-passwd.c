@@ -63,6 +63,7 @@ int cmd_passwd(const struct cli_verb *verb, int argc, char **argv)
 		CLI_SLOT_OPTION(unlock),
 		CLI_NEW_SOURCE_OPTIONS(new),
 		CLI_TPM_OPTIONS(new),
+		CLI_FIDO2_OPTIONS(new),
 		CLI_WITH_PASSPHRASE_OPTION(new),
 		CLI_SLOT_NAME_OPTION(new),
 		CLI_KDF_OPTIONS(new),

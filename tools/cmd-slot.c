@@ -107,6 +107,7 @@ static int cmd_slot_add(const struct cli_verb *verb, int argc, char **argv)
 		CLI_SLOT_OPTION(unlock),
 		CLI_NEW_SOURCE_OPTIONS(new),
 		CLI_TPM_OPTIONS(new),
+		CLI_FIDO2_OPTIONS(new),
 		CLI_WITH_PASSPHRASE_OPTION(new),
 		{.name = "recovery",
 		 .type = CLI_FLAG,

@@ -17,12 +17,26 @@ static const char *const words[XTSFS_SLOT_UNKNOWN] = {
 	[XTSFS_SLOT_BOTH] = "passphrase and keyfile",
 	[XTSFS_SLOT_RECOVERY] = "recovery key",
 	[XTSFS_SLOT_TPM2] = "TPM 2.0",
+	[XTSFS_SLOT_FIDO2] = "FIDO2",
 };
 
-/* "TPM 2.0 with a PIN, PCRs 0,7" */
+/* "TPM 2.0 with a PIN, PCRs 0,7", "FIDO2 with PIN and touch" */
 static const char *describe_kind(const struct xtsfs_slot *slot, char *ret_text, size_t room)
 {
+	static const char *const users[XTSFS_FIDO2_USER__COUNT] = {
+		[XTSFS_FIDO2_USER_ANY] = "",
+		[XTSFS_FIDO2_USER_PIN] = "PIN",
+		[XTSFS_FIDO2_USER_BUILT_IN] = "verification",
+	};
 	int used = snprintf(ret_text, room, "%s", words[slot->kind]);
+
+	if (slot->kind == XTSFS_SLOT_FIDO2) {
+		const char *user = users[slot->fido2.user], *touch = slot->fido2.touch ? "touch" : "";
+
+		snprintf(ret_text + used, room - (size_t)used, " with %s%s%s%s", user, *user && *touch ? " and " : "",
+			 touch, *user || *touch ? "" : "neither PIN nor touch");
+		return ret_text;
+	}
 
 	if (slot->kind != XTSFS_SLOT_TPM2)
 		return ret_text;
@@ -101,6 +115,18 @@ static bool add_tpm2(json_object *object, const struct xtsfs_slot_tpm2 *tpm2)
 	return cli_json_add(object, "tpm2", device);
 }
 
+static bool add_fido2(json_object *object, const struct xtsfs_slot_fido2 *fido2)
+{
+	json_object *device = json_object_new_object();
+
+	if (!cli_json_add(device, "touch", json_object_new_boolean(fido2->touch)) ||
+	    !cli_json_add(device, "user", json_object_new_string(xtsfs_fido2_user_name(fido2->user)))) {
+		json_object_put(device);
+		return false;
+	}
+	return cli_json_add(object, "fido2", device);
+}
+
 json_object *cli_json_slot(const struct xtsfs_slot *slot)
 {
 	json_object *object = json_object_new_object();
@@ -113,6 +139,8 @@ json_object *cli_json_slot(const struct xtsfs_slot *slot)
 		good = good && add_kdf(object, slot);
 	if (slot->kind == XTSFS_SLOT_TPM2)
 		good = good && add_tpm2(object, &slot->tpm2);
+	if (slot->kind == XTSFS_SLOT_FIDO2)
+		good = good && add_fido2(object, &slot->fido2);
 	if (!good) {
 		json_object_put(object);
 		return NULL;

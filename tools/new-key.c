@@ -10,6 +10,7 @@
 
 #include "core/keyslot.h"
 #include "format/recovery.h"
+#include "token/fido2.h"
 #include "token/tpm2.h"
 
 #include <stdio.h>
@@ -75,6 +76,33 @@ static int check_tpm(const struct cli_verb *verb, struct cli_new_key *new)
 	return 0;
 }
 
+/* Is it yes, no, or not given? */
+static bool is_answer(const char *text)
+{
+	return !text || strcmp(text, "yes") == 0 || strcmp(text, "no") == 0;
+}
+
+static bool is_yes(const char *text, bool otherwise)
+{
+	return text ? strcmp(text, "yes") == 0 : otherwise;
+}
+
+static int check_fido2(const struct cli_verb *verb, const struct cli_new_key *new)
+{
+	if (!new->fido2)
+		return new->fido2_pin || new->fido2_touch || new->fido2_built_in
+			       ? cli_fail_usage(verb, "--fido2-pin, --fido2-touch and --fido2-verify are of use with "
+						      "--new-fido2 only")
+			       : 0;
+	if (new->tpm || new->source.keyfile || new->recovery || new->with_passphrase)
+		return cli_fail_usage(verb, "a keyslot of an authenticator can have its PIN, but nothing else");
+	if (!is_answer(new->fido2_pin) || !is_answer(new->fido2_touch) || !is_answer(new->fido2_built_in))
+		return cli_fail_usage(verb, "--fido2-pin, --fido2-touch and --fido2-verify are yes or no");
+	if (is_yes(new->fido2_pin, false) && is_yes(new->fido2_built_in, false))
+		return cli_fail_usage(verb, "the user is verified by the PIN or by --fido2-verify, not by both");
+	return 0;
+}
+
 int cli_new_key_check(const struct cli_verb *verb, struct cli_new_key *new)
 {
 	struct xtsfs_argon2 params = given_cost(new);
@@ -95,7 +123,7 @@ int cli_new_key_check(const struct cli_verb *verb, struct cli_new_key *new)
 		return cli_fail_usage(verb,
 				      "Argon2id cannot have these costs together: memory is at least 8 KiB for each "
 				      "lane, and passes times memory at most 256 GiB");
-	if (check_tpm(verb, new))
+	if (check_tpm(verb, new) || check_fido2(verb, new))
 		return verb->usage_exit ? verb->usage_exit : XTSFS_EXIT_USAGE;
 	return cli_source_check(verb, &new->source);
 }
@@ -177,6 +205,73 @@ static int add_tpm(const struct cli_new_key *new, const struct xtsfs_secret *pin
 	return add(conf, volume_key, &with, params, name, ret_slot);
 }
 
+/* An authenticator with a PIN makes a credential for nobody who does not know it, even one to be used without. */
+static int read_pin(const struct cli_new_key *new, const struct xtsfs_fido2_device *device,
+		    struct xtsfs_secret **ret_pin)
+{
+	char prompt[320];
+	bool is_keyfile;
+
+	snprintf(prompt, sizeof(prompt), "PIN of the authenticator at '%s'", device->path);
+	return cli_source_read(&new->source, prompt, /* confirm= */ false, ret_pin, &is_keyfile);
+}
+
+static int choose_user(const struct cli_new_key *new, const struct xtsfs_fido2_device *device,
+		       enum xtsfs_fido2_user *ret_user)
+{
+	if (is_yes(new->fido2_built_in, false)) {
+		*ret_user = XTSFS_FIDO2_USER_BUILT_IN;
+		return device->has_built_in
+			       ? 0
+			       : cli_fail_exit(
+					 XTSFS_EXIT_SOURCE,
+					 "the authenticator at '%s' cannot recognise its user, or nobody has been "
+					 "enrolled; it has to be set up first (fido2-token -S -e)",
+					 device->path);
+	}
+	*ret_user = is_yes(new->fido2_pin, true) ? XTSFS_FIDO2_USER_PIN : XTSFS_FIDO2_USER_ANY;
+	return *ret_user == XTSFS_FIDO2_USER_ANY || device->has_pin
+		       ? 0
+		       : cli_fail_exit(XTSFS_EXIT_SOURCE,
+				       "the authenticator at '%s' has no PIN; set one (fido2-token -S), or let whoever "
+				       "has it use it, with --fido2-pin no",
+				       device->path);
+}
+
+/* Made, and used at once: a keyslot that its authenticator does not open is of no use. */
+static int add_fido2(const struct cli_new_key *new, struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key,
+		     const char *name, unsigned *ret_slot)
+{
+	struct xtsfs_slot_fido2 fido2 = {.touch = is_yes(new->fido2_touch, true)};
+	struct xtsfs_unlock with = {.fido2 = &fido2, .slot = -1};
+	struct xtsfs_fido2_device device;
+	xtsfs_auto_secret *pin = NULL;
+	xtsfs_auto_secret *hmac = NULL;
+	char problem[640];
+	int exit_code, r = xtsfs_fido2_find(new->fido2, NULL, &device, problem, sizeof(problem));
+
+	if (r < 0)
+		return cli_fail_exit(XTSFS_EXIT_SOURCE, "%s", problem);
+	exit_code = choose_user(new, &device, &fido2.user);
+	if (exit_code == 0 && device.has_pin && fido2.user != XTSFS_FIDO2_USER_BUILT_IN)
+		exit_code = read_pin(new, &device, &pin);
+	if (exit_code)
+		return exit_code;
+	r = xtsfs_random(fido2.salt, sizeof(fido2.salt));
+	if (r < 0)
+		return cli_fail(r, "cannot make the keyslot");
+	cli_prompt_touch(NULL, "touch the authenticator, to make a credential");
+	r = xtsfs_fido2_make(device.path, pin, conf->config->uuid, &fido2, problem, sizeof(problem));
+	if (r == 0 && fido2.touch)
+		cli_prompt_touch(NULL, "touch it once more, to use the credential");
+	if (r == 0)
+		r = xtsfs_fido2_get(device.path, pin, &fido2, &hmac, problem, sizeof(problem));
+	if (r < 0)
+		return cli_fail_exit(r == -XTSFS_EPASS ? XTSFS_EXIT_PASS : XTSFS_EXIT_SOURCE, "%s", problem);
+	with.hmac = hmac;
+	return add(conf, volume_key, &with, NULL, name, ret_slot);
+}
+
 int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xtsfs_conf *conf,
 		    const struct xtsfs_secret *volume_key, const char *name, unsigned *ret_slot)
 {
@@ -186,6 +281,8 @@ int cli_new_key_add(const struct cli_new_key *new, const char *prompt, struct xt
 	struct xtsfs_argon2 params = {0};
 	int r;
 
+	if (new->fido2)
+		return add_fido2(new, conf, volume_key, name, ret_slot);
 	r = read_new(new, prompt, &passphrase, &keyfile);
 	if (r == 0 && passphrase)
 		r = cli_new_key_cost(new, &params);

@@ -14,6 +14,8 @@ struct cli_new_key {
 	struct xtsfs_source source;
 	const char *tpm, *tpm_pcrs;				    /* seal to a TPM, and to these PCRs */
 	uint32_t pcr_mask;					    /* of tpm_pcrs */
+	const char *fido2;					    /* an authenticator that makes a credential */
+	const char *fido2_pin, *fido2_touch, *fido2_built_in;	    /* yes, no, or NULL */
 	bool recovery;						    /* a recovery key is made and shown */
 	bool with_passphrase;					    /* ask for one to go with the keyfile */
 	const char *slot_name;					    /* NULL: not given */
@@ -58,6 +60,26 @@ struct cli_new_key {
 	{                                                                                         \
 		.name = "tpm-pcrs", .argument = "LIST", .type = CLI_TEXT, .value = &(n).tpm_pcrs, \
 		.help = "and to these PCRs, such as 0,2,7, or none\n(default: 7)"                 \
+	}
+#define CLI_FIDO2_OPTIONS(n)                                                                                    \
+	{.name = "new-fido2",                                                                                   \
+	 .argument = "DEVICE",                                                                                  \
+	 .type = CLI_TEXT,                                                                                      \
+	 .value = &(n).fido2,                                                                                   \
+	 .help = "a FIDO2 authenticator is the new key: auto, or\n/dev/hidrawN; a new passphrase is its PIN"},  \
+		{.name = "fido2-pin",                                                                           \
+		 .argument = "yes|no",                                                                          \
+		 .type = CLI_TEXT,                                                                              \
+		 .value = &(n).fido2_pin,                                                                       \
+		 .help = "its PIN has to be given (default: yes)"},                                             \
+		{.name = "fido2-touch",                                                                         \
+		 .argument = "yes|no",                                                                          \
+		 .type = CLI_TEXT,                                                                              \
+		 .value = &(n).fido2_touch,                                                                     \
+		 .help = "it has to be touched (default: yes)"},                                                \
+	{                                                                                                       \
+		.name = "fido2-verify", .argument = "yes|no", .type = CLI_TEXT, .value = &(n).fido2_built_in,   \
+		.help = "it has to recognise its user, by a fingerprint say,\ninstead of the PIN (default: no)" \
 	}
 #define CLI_WITH_PASSPHRASE_OPTION(n)                                                              \
 	{                                                                                          \

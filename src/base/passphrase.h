@@ -35,6 +35,7 @@ struct xtsfs_source {
 	const char *keyring;	/* the description of a key of the kernel's, its bytes */
 	const char *credential; /* the name of a file in $CREDENTIALS_DIRECTORY: its bytes */
 	const char *tpm;	/* not read here: from where core/unlock.h has a TPM give a key out */
+	const char *fido2;	/* the same of an authenticator */
 	const char *keyfile;	/* its bytes, 32 to 8 MiB */
 	enum xtsfs_ask ask;
 	const char *ask_id; /* what systemd's agents know the question by, or NULL */

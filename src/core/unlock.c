@@ -8,17 +8,19 @@
  * A key of the kernel's keyring, or a credential, is bytes that do not say what they are: they are tried as a keyfile,
  * which costs nothing, and then as a passphrase, for which a line feed at the end of a credential does not count.
  *
- * A TPM is asked first. If it does not give the key out, what else is given or can be asked for is tried: a machine
- * whose firmware was changed should come up by its passphrase. What is given as a passphrase is the PIN, for slots with
- * one.
+ * Devices are asked first, a TPM and then an authenticator of FIDO2. If none gives the key out, what else is given or
+ * can be asked for is tried: a machine whose firmware was changed should come up by its passphrase. What is given as a
+ * passphrase is the PIN, for slots with one.
  *
  * A keyfile and a passphrase that are both given are two factors of one slot, and no other slot is tried. A keyfile
  * alone is tried first as what it is; if that fails and some slot takes a passphrase with it, that is asked for.
  */
 #include "core/unlock.h"
 
+#include "base/log.h"
 #include "core/keyslot.h"
 #include "format/recovery.h"
+#include "token/fido2.h"
 #include "token/tpm2.h"
 
 #include <stdarg.h>
@@ -35,6 +37,13 @@ struct attempt {
 	struct xtsfs_secret **ret_volume_key;
 	int *ret_slot;
 	bool named_fits; /* what was tried last is for the slot that was named */
+};
+
+/* A kind of device, and how to try one of its slots with the PIN, or NULL for one without. */
+struct device {
+	enum xtsfs_slot_kind kind;
+	const char *name;
+	int (*try)(struct attempt *attempt, const struct xtsfs_slot *slot, const struct xtsfs_secret *pin);
 };
 
 static const struct xtsfs_slot *find_slot(const struct xtsfs_conf *conf, int id)
@@ -217,18 +226,77 @@ static int try_tpm_slot(struct attempt *attempt, const struct xtsfs_slot *slot, 
 	return r;
 }
 
+/* Which authenticator it is was found out by try_fido2_slot(). */
+static int try_fido2_key(struct attempt *attempt, const struct xtsfs_slot *slot, const char *path,
+			 const struct xtsfs_secret *pin)
+{
+	struct xtsfs_unlock_report *report = attempt->report;
+	const struct xtsfs_unlock_way *way = attempt->way;
+	xtsfs_auto_secret *hmac = NULL;
+	char text[320];
+	int r;
+
+	snprintf(text, sizeof(text), "touch the authenticator at '%s', for keyslot %u", path, slot->id);
+	if (slot->fido2.touch && way->prompt_touch)
+		way->prompt_touch(way->context, text);
+	else if (slot->fido2.touch)
+		xtsfs_notice("%s", text);
+	r = xtsfs_fido2_get(path, pin, &slot->fido2, &hmac, report->text, sizeof(report->text));
+	if (r < 0)
+		return fail_device(attempt, r);
+	attempt->with = (struct xtsfs_unlock){.hmac = hmac, .slot = (int)slot->id};
+	report->text[0] = '\0';
+	report->of_source = false;
+	r = try(attempt, "authenticator's key");
+	attempt->with = (struct xtsfs_unlock){.slot = attempt->way->slot};
+	return r;
+}
+
+static int try_fido2_slot(struct attempt *attempt, const struct xtsfs_slot *slot, const struct xtsfs_secret *pin)
+{
+	struct xtsfs_unlock_report *report = attempt->report;
+	struct xtsfs_fido2_device device;
+	int r = xtsfs_fido2_find(attempt->way->source->fido2, &slot->fido2, &device, report->text,
+				 sizeof(report->text));
+
+	return r < 0 ? fail_device(attempt, r) : try_fido2_key(attempt, slot, device.path, pin);
+}
+
+static bool takes_pin(const struct xtsfs_slot *slot)
+{
+	return slot->kind == XTSFS_SLOT_FIDO2 ? slot->fido2.user == XTSFS_FIDO2_USER_PIN : slot->argon2;
+}
+
+/* Nobody is asked for the PIN of an authenticator that is not there. */
+static int check_device(struct attempt *attempt, const struct xtsfs_slot *slot)
+{
+	struct xtsfs_unlock_report *report = attempt->report;
+	struct xtsfs_fido2_device device;
+	int r = 0;
+
+	if (slot->kind == XTSFS_SLOT_FIDO2)
+		r = xtsfs_fido2_find(attempt->way->source->fido2, &slot->fido2, &device, report->text,
+				     sizeof(report->text));
+	return r < 0 ? fail_device(attempt, r) : 0;
+}
+
 /* With the PIN that is given, or the one that is asked for. */
-static int try_tpm_pin(struct attempt *attempt, const struct xtsfs_slot *slot, const struct xtsfs_secret *given)
+static int try_pin(struct attempt *attempt, const struct device *device, const struct xtsfs_slot *slot,
+		   const struct xtsfs_secret *given)
 {
 	const struct xtsfs_source none = asking(attempt);
 	struct xtsfs_unlock_way way = *attempt->way;
 	const struct xtsfs_unlock_way *before = attempt->way;
 	char prompt[256];
-	int r = -XTSFS_EPASS;
+	int r;
 
-	if (given || !slot->argon2)
-		return try_tpm_slot(attempt, slot, given);
-	snprintf(prompt, sizeof(prompt), "PIN of keyslot %u for the TPM", slot->id);
+	if (given || !takes_pin(slot))
+		return device->try(attempt, slot, given);
+	r = check_device(attempt, slot);
+	if (r < 0)
+		return r;
+	r = -XTSFS_EPASS;
+	snprintf(prompt, sizeof(prompt), "PIN of keyslot %u for the %s", slot->id, device->name);
 	way.prompt = prompt;
 	for (unsigned i = 0; r == -XTSFS_EPASS && i < TRIES; i++) {
 		xtsfs_auto_secret *pin = NULL;
@@ -239,47 +307,51 @@ static int try_tpm_pin(struct attempt *attempt, const struct xtsfs_slot *slot, c
 		r = read_source(attempt, &none, &pin);
 		attempt->way = before;
 		if (r == 0)
-			r = try_tpm_slot(attempt, slot, pin);
+			r = device->try(attempt, slot, pin);
 	}
 	return r;
 }
 
 /* First the slots without a PIN: nobody should be asked for what is not needed. The last error, if none opens; but that
- * a PIN cannot be asked for says less than one of the TPM. */
-static int try_tpm(struct attempt *attempt, const struct xtsfs_secret *pin)
+ * a PIN cannot be asked for says less than one of the device. A PIN that an authenticator refused is not given to it
+ * again: its tries are counted. */
+static int try_device(struct attempt *attempt, const struct device *device, const struct xtsfs_secret *pin)
 {
 	const struct xtsfs_config *config = attempt->conf->config;
 	int result = -XTSFS_EPASS;
 	bool tried = false;
 
-	hint(attempt, "there is no keyslot for a TPM");
+	hint(attempt, "there is no keyslot for a%s %s", device->name[0] == 'a' ? "n" : "", device->name);
 	attempt->report->of_source = true;
 	for (unsigned i = 0; i < 2 * config->slot_count; i++) {
 		const struct xtsfs_slot *slot = &config->slots[i % config->slot_count];
 		const struct xtsfs_unlock_report before = *attempt->report;
 		int r;
 
-		if (slot->kind != XTSFS_SLOT_TPM2 || slot->argon2 != (i >= config->slot_count) ||
+		if (slot->kind != device->kind || takes_pin(slot) != (i >= config->slot_count) ||
 		    (attempt->way->slot >= 0 && slot->id != (unsigned)attempt->way->slot))
 			continue;
-		r = try_tpm_pin(attempt, slot, pin);
+		r = try_pin(attempt, device, slot, pin);
 		if (r == 0 || r == -XTSFS_EAUTH)
 			return r;
 		if (r == -ENOKEY && tried)
 			*attempt->report = before;
 		else if (r == -ENOKEY)
-			hint(attempt, "keyslot %u takes a PIN for the TPM, and it cannot be asked for", slot->id);
+			hint(attempt, "keyslot %u takes a PIN for the %s, and it cannot be asked for", slot->id,
+			     device->name);
 		if (r != -ENOKEY || !tried)
 			result = r;
 		tried = true;
+		if (slot->kind == XTSFS_SLOT_FIDO2 && takes_pin(slot) && r == -XTSFS_EPASS)
+			break;
 	}
 	return result;
 }
 
 /* Nothing else is given: whoever can be asked. */
-static int try_after_tpm(struct attempt *attempt, int error)
+static int try_after_devices(struct attempt *attempt, int error)
 {
-	const struct xtsfs_unlock_report of_tpm = *attempt->report;
+	const struct xtsfs_unlock_report of_device = *attempt->report;
 	int r;
 
 	if (attempt->way->tell)
@@ -287,9 +359,33 @@ static int try_after_tpm(struct attempt *attempt, int error)
 	r = try_asking(attempt);
 	if (r != -ENOKEY || !attempt->report->of_source)
 		return r;
-	*attempt->report = of_tpm;
+	*attempt->report = of_device;
 	attempt->report->told = attempt->way->tell != NULL;
 	return error;
+}
+
+static int try_devices(struct attempt *attempt, const struct xtsfs_secret *pin, bool *ret_tried)
+{
+	static const struct device devices[] = {
+		{XTSFS_SLOT_TPM2, "TPM", try_tpm_slot},
+		{XTSFS_SLOT_FIDO2, "authenticator", try_fido2_slot},
+	};
+	const struct xtsfs_source *source = attempt->way->source;
+	const char *const given[] = {source->tpm, source->fido2};
+	int r = -XTSFS_EPASS;
+
+	*ret_tried = false;
+	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+		if (!given[i])
+			continue;
+		if (*ret_tried && attempt->way->tell)
+			attempt->way->tell(attempt->way->context, r, attempt->report);
+		*ret_tried = true;
+		r = try_device(attempt, &devices[i], pin);
+		if (r == 0 || r == -XTSFS_EAUTH)
+			return r;
+	}
+	return r;
 }
 
 static int try_sources(struct attempt *attempt)
@@ -299,6 +395,7 @@ static int try_sources(struct attempt *attempt)
 	xtsfs_auto_secret *passphrase = NULL;
 	xtsfs_auto_secret *keyfile = NULL;
 	bool line_feed = false;
+	bool tried;
 	int r = 0;
 
 	keyfile_part.keyfile = source->keyfile;
@@ -311,12 +408,12 @@ static int try_sources(struct attempt *attempt)
 		return r;
 	if (source->credential)
 		line_feed = xtsfs_source_drop_line_feed(passphrase);
-	if (source->tpm) {
-		r = try_tpm(attempt, passphrase);
+	r = try_devices(attempt, passphrase, &tried);
+	if (tried) {
 		if (r == 0 || r == -XTSFS_EAUTH)
 			return r;
 		if (!passphrase && !keyfile)
-			return try_after_tpm(attempt, r);
+			return try_after_devices(attempt, r);
 		if (attempt->way->tell)
 			attempt->way->tell(attempt->way->context, r, attempt->report);
 		attempt->report->of_source = false;
@@ -366,7 +463,8 @@ int xtsfs_unlock_volume(const struct xtsfs_conf *conf, const struct xtsfs_unlock
 	ret_report->no_slots = conf->config->slot_count == 0;
 	if (ret_report->no_slots || (way->slot >= 0 && !find_slot(conf, way->slot)))
 		return -ENOENT;
-	r = xtsfs_source_count(way->source) == 0 && !way->source->tpm ? try_asking(&attempt) : try_sources(&attempt);
+	r = xtsfs_source_count(way->source) == 0 && !way->source->tpm && !way->source->fido2 ? try_asking(&attempt)
+											     : try_sources(&attempt);
 	if (r == -XTSFS_EPASS)
 		explain(&attempt);
 	return r;

@@ -28,6 +28,8 @@ struct xtsfs_unlock_way {
 	/* Told of each answer that failed and is not the last; @r: as xtsfs_unlock_volume(). NULL is fine.
 	 */
 	void (*tell)(void *context, int r, const struct xtsfs_unlock_report *report);
+	/* Told what the user is to do now: to touch an authenticator. NULL: that is logged. */
+	void (*prompt_touch)(void *context, const char *text);
 	void *context;
 	struct xtsfs_secret **ret_slot_key; /* NULL, or where the key of the slot that opened goes */
 };

@@ -95,6 +95,8 @@ static int set_value(struct xtsfs_options *options, const char *name, const char
 		return xtsfs_ask_parse(value, &options->passphrase.ask);
 	if (strcmp(name, "tpm") == 0)
 		return set_const_string(&options->passphrase.tpm, value);
+	if (strcmp(name, "fido2") == 0)
+		return set_const_string(&options->passphrase.fido2, value);
 	if (strcmp(name, "keyfile") == 0)
 		return set_const_string(&options->passphrase.keyfile, value);
 	if (strcmp(name, "pidfile") == 0)
@@ -419,6 +421,7 @@ void xtsfs_options_done(struct xtsfs_options *options)
 	free((char *)(uintptr_t)options->passphrase.keyring);
 	free((char *)(uintptr_t)options->passphrase.credential);
 	free((char *)(uintptr_t)options->passphrase.tpm);
+	free((char *)(uintptr_t)options->passphrase.fido2);
 	free((char *)(uintptr_t)options->passphrase.keyfile);
 	free(options->source);
 	free(options->mountpoint);

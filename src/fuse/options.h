@@ -24,6 +24,7 @@
 	X("credential", "NAME",                                                                                      \
 	  "use the credential NAME of the unit (LoadCredential= of systemd): passphrase or keyfile")                 \
 	X("tpm", "TCTI", "have a TPM 2.0 give the key out: auto, or how tpm2-tss reaches it")                        \
+	X("fido2", "DEVICE", "have a FIDO2 authenticator give the key out: auto, or /dev/hidrawN")                   \
 	X("keyfile", "FILE", "use the bytes of FILE; together with a passphrase for a keyslot of both")              \
 	X("ask", "auto|tty|systemd|never", "who asks for a passphrase where none is given (default: auto)")          \
 	X("slot", "N", "try keyslot N only")                                                                         \
