@@ -216,6 +216,7 @@ int main(int argc, char **argv)
 		return xtsfs_umount(argc, argv);
 	}
 	parsed = xtsfs_options_parse(argc, argv, &options, problem, sizeof(problem));
+	xtsfs_daemon_load_all();
 	r = xtsfs_daemon_descriptors(options.passphrase.passfd);
 	xtsfs_log_init("xtsfs");
 	if (r < 0)

@@ -15,6 +15,21 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
+
+static void *end_at_once(void *data)
+{
+	pthread_exit(data);
+}
+
+void xtsfs_daemon_load_all(void)
+{
+	pthread_t thread;
+
+	tzset();
+	if (pthread_create(&thread, NULL, end_at_once, NULL) == 0)
+		(void)pthread_join(thread, NULL);
+}
 
 int xtsfs_daemon_descriptors(int keep)
 {

@@ -20,7 +20,13 @@ struct xtsfs_daemon {
 };
 
 /**
- * First of all: standard descriptors that are closed become /dev/null, so that no file of ours gets their numbers, and
+ * First of all: what libraries read from files at first use is loaded now. It is the time zone, for the syslog, and the
+ * library with which glibc ends threads: it aborts where it cannot have that, in the sandbox or with no descriptor
+ * left. When a program begins there is one: its own libraries were loaded by it.
+ */
+void xtsfs_daemon_load_all(void);
+/**
+ * Then: standard descriptors that are closed become /dev/null, so that no file of ours gets their numbers, and
  * others that were inherited are closed, so that no lock or pipe of the caller is held; all but @keep (or -1).
  */
 xtsfs_must_check int xtsfs_daemon_descriptors(int keep);

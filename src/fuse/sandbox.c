@@ -23,13 +23,11 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #if XTSFS_ENABLE_SANDBOX && defined(__NR_landlock_create_ruleset)
 
@@ -273,22 +271,6 @@ static int restrict_calls(bool kernel_engine)
 
 #endif
 
-static void *end_at_once(void *data)
-{
-	pthread_exit(data);
-}
-
-/* What libraries read from files at first use: glibc the time zone, for the syslog, and the library with which it ends
- * threads; without that it aborts. */
-static void load_what_is_needed_later(void)
-{
-	pthread_t thread;
-
-	tzset();
-	if (pthread_create(&thread, NULL, end_at_once, NULL) == 0)
-		(void)pthread_join(thread, NULL);
-}
-
 static const char *reason(int error, const char *feature)
 {
 	static char text[128];
@@ -309,7 +291,6 @@ unsigned xtsfs_sandbox_enter(int backing, bool read_only, bool kernel_engine)
 		xtsfs_info("sandbox: not in this build");
 		return 0;
 	}
-	load_what_is_needed_later();
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		xtsfs_warning("sandbox: cannot give up new privileges: %s, going on", xtsfs_strerror(errno));
 	files = restrict_files(backing, read_only);

@@ -21,7 +21,8 @@
  * nothing but reading is left if @read_only. @kernel_engine: what it takes to
  * make a TFM later. What the kernel or the build does not have is left out; a log line says
  * what is missing, one at level info that nothing is. What needs more than is left must have been done before:
- * connecting to syslog, detaching, opening anything outside of the volume. Returns what is in force.
+ * connecting to syslog, detaching, opening anything outside of the volume, xtsfs_daemon_load_all(). Returns what is in
+ * force.
  */
 unsigned xtsfs_sandbox_enter(int backing, bool read_only, bool kernel_engine);
 

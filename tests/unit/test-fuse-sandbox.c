@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include "base/log.h"
+#include "fuse/daemon.h"
 #include "fuse/sandbox.h"
 
 #include <errno.h>
@@ -594,6 +595,7 @@ int main(void)
 		print_message("neither Landlock nor seccomp here\n");
 		return 77;
 	}
+	xtsfs_daemon_load_all();
 	xtsfs_log_init("test-fuse-sandbox");
 	xtsfs_log_set_level(XTSFS_LOG_ERROR);
 	return cmocka_run_group_tests(tests, set_up, tear_down);
