@@ -32,6 +32,7 @@
 /* The directories where it may be, the best first; an empty text where there is none. */
 static void candidate(uid_t uid, unsigned which, char ret_path[static XTSFS_CONTROL_PATH_BYTES])
 {
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment */
 	const char *runtime = uid == geteuid() ? getenv("XDG_RUNTIME_DIR") : NULL;
 
 	ret_path[0] = '\0';

@@ -65,7 +65,8 @@ static int of_call(long r)
 
 static int get_keyring(enum xtsfs_keyring keyring, key_number *ret_keyring)
 {
-	long r = call_keyctl(KEYCTL_GET_KEYRING_ID, number(specials[keyring]), /* create= */ 0, 0, 0);
+	/* Not made where there is none. */
+	long r = call_keyctl(KEYCTL_GET_KEYRING_ID, number(specials[keyring]), 0, 0, 0);
 
 	if (r < 0)
 		return of_call(r);

