@@ -29,6 +29,7 @@ static int ask(const struct cli_mount *mount, const char *request, const struct 
 		exit_code = cli_mount_fail(mount, r);
 	else if (reply.code)
 		exit_code = cli_fail_exit(reply.code, "'%s': %s", mount->mountpoint, reply.error);
+	/* NOLINTNEXTLINE(cert-err34-c): the daemon's own number */
 	else if (ret_cached && sscanf(reply.lines, "cached_files %lu", ret_cached) != 1)
 		*ret_cached = 0;
 	free(reply.text);
