@@ -98,9 +98,7 @@ static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **r
 	}
 	if (r < 0) {
 		xtsfs_error("'%s/" XTSFS_NAME_CONF "': %s", options->source, problem[0] ? problem : xtsfs_strerror(r));
-		return r == -XTSFS_EFEATURE   ? XTSFS_EXIT_FEATURE
-		       : r == -XTSFS_EDAMAGED ? XTSFS_EXIT_CONFIG
-					      : (int)xtsfs_exit_code(r);
+		return (int)xtsfs_exit_code(r);
 	}
 	return 0;
 }

@@ -582,7 +582,6 @@ int main(void)
 	};
 	const unsigned action = SECCOMP_RET_ERRNO;
 	long landlock = -1;
-
 #if XTSFS_ENABLE_SANDBOX && defined(__NR_landlock_create_ruleset)
 	landlock = syscall(__NR_landlock_create_ruleset, NULL, 0UL, 1U);
 #endif
@@ -591,10 +590,8 @@ int main(void)
 	if (XTSFS_ENABLE_SANDBOX && XTSFS_HAVE_SECCOMP &&
 	    syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0U, &action) == 0)
 		available |= XTSFS_SANDBOX_CALLS;
-	if (!available) {
-		print_message("neither Landlock nor seccomp here\n");
-		return 77;
-	}
+	if (!available)
+		return print_message("neither Landlock nor seccomp here\n"), 77;
 	xtsfs_daemon_load_all();
 	xtsfs_log_init("test-fuse-sandbox");
 	xtsfs_log_set_level(XTSFS_LOG_ERROR);
