@@ -116,6 +116,12 @@ int cmd_manifest(const struct cli_verb *verb, int argc, char **argv)
 		exit_code = cli_fail_usage(verb, "standard output is a terminal; give --output FILE");
 	if (exit_code == 0)
 		exit_code = cli_fs_open(arguments[0], &unlock, /* peek= */ true, /* salvage= */ false, &fs);
+	if (exit_code == 0 && fs.volume.conf->config->reencrypting)
+		exit_code = cli_fail_exit(
+			XTSFS_EXIT_BUSY,
+			"'%s' is in re-encryption, and nothing will be as a manifest says now; finish it "
+			"first with xtsfsctl reencrypt",
+			arguments[0]);
 	if (exit_code == 0 && output) {
 		stream = fopen(output, "wxe");
 		if (!stream)

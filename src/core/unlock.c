@@ -244,11 +244,12 @@ static int try_fido2_key(struct attempt *attempt, const struct xtsfs_slot *slot,
 	r = xtsfs_fido2_get(path, pin, &slot->fido2, &hmac, report->text, sizeof(report->text));
 	if (r < 0)
 		return fail_device(attempt, r);
-	attempt->with = (struct xtsfs_unlock){.hmac = hmac, .slot = (int)slot->id};
+	attempt->with = (struct xtsfs_unlock){
+		.hmac = hmac, .slot = (int)slot->id, .ret_slot_key = attempt->way->ret_slot_key};
 	report->text[0] = '\0';
 	report->of_source = false;
 	r = try(attempt, "authenticator's key");
-	attempt->with = (struct xtsfs_unlock){.slot = attempt->way->slot};
+	attempt->with = (struct xtsfs_unlock){.slot = attempt->way->slot, .ret_slot_key = attempt->way->ret_slot_key};
 	return r;
 }
 
@@ -394,8 +395,7 @@ static int try_sources(struct attempt *attempt)
 	struct xtsfs_source keyfile_part = XTSFS_SOURCE_NONE, passphrase_part = *source;
 	xtsfs_auto_secret *passphrase = NULL;
 	xtsfs_auto_secret *keyfile = NULL;
-	bool line_feed = false;
-	bool tried;
+	bool line_feed = false, tried;
 	int r = 0;
 
 	keyfile_part.keyfile = source->keyfile;
