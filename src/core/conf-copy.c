@@ -3,7 +3,8 @@
  * The second copy of xtsfs.conf (spec 4.4): xtsfs.conf.bak, the same bytes.
  *
  * A passphrase that was removed must open neither of the two, and a crash must leave at least one. So the copy is
- * removed before xtsfs.conf is replaced, and made again after that; each step is durable before the next begins. Then
+ * removed before xtsfs.conf is replaced (once what replaces it is written), and made again after that; each step is
+ * durable before the next begins. Then
  * at any instant the copy is missing or the same: it is never the older of the two, and needs no number to tell.
  * Only where xtsfs.conf cannot be read is the copy all there is, and stays until there is a new xtsfs.conf.
  *
@@ -76,6 +77,13 @@ static int remove_copy(struct xtsfs_store *store)
 	return r < 0 ? r : store->ops->sync(store, store->root, /* data_only= */ false);
 }
 
+static bool has_copy(struct xtsfs_store *store)
+{
+	struct stat st;
+
+	return store->ops->stat(store, store->root, XTSFS_NAME_CONF_COPY, &st) == 0;
+}
+
 static bool is_in_place(struct xtsfs_store *store, const struct xtsfs_conf *conf)
 {
 	char problem[PROBLEM_BYTES];
@@ -93,21 +101,18 @@ int xtsfs_conf_put(struct xtsfs_store *store, const char *text, size_t bytes, bo
 {
 	char problem[PROBLEM_BYTES];
 	struct xtsfs_conf *old = NULL;
-	int r, copied;
+	int r, copied = 0;
 
-	if (!exclusive && xtsfs_conf_load(store, XTSFS_NAME_CONF, &old, problem, sizeof(problem)) == 0) {
-		r = remove_copy(store);
-		if (r < 0) {
-			xtsfs_conf_free(old);
-			return r;
-		}
-	}
-	r = xtsfs_file_replace(store, XTSFS_NAME_CONF, text, bytes, exclusive);
+	/* The copy goes when the new one is there in full: a full disk costs neither. */
+	if (!exclusive && xtsfs_conf_load(store, XTSFS_NAME_CONF, &old, problem, sizeof(problem)) == 0)
+		r = xtsfs_file_replace_after(store, XTSFS_NAME_CONF, text, bytes, remove_copy);
+	else
+		r = xtsfs_file_replace(store, XTSFS_NAME_CONF, text, bytes, exclusive);
 	/* After an error either may be in place: a copy of the old one only where that certainly is. */
 	if (r == 0)
 		copied = write_copy(store, text, bytes);
-	else
-		copied = old && is_in_place(store, old) ? write_copy(store, old->text, old->text_bytes) : 0;
+	else if (old && !has_copy(store) && is_in_place(store, old))
+		copied = write_copy(store, old->text, old->text_bytes);
 	xtsfs_conf_free(old);
 	if (copied < 0)
 		xtsfs_warning("cannot write %s: %s; 'xtsfsctl header repair' writes it again", XTSFS_NAME_CONF_COPY,

@@ -62,7 +62,7 @@ static int rename_exclusive(struct xtsfs_store *store, const char *tmp, const ch
 }
 
 static int replace(struct xtsfs_store *store, const char *name, const struct stat *like, const void *data, size_t bytes,
-		   bool exclusive)
+		   bool exclusive, int (*before)(struct xtsfs_store *store))
 {
 	char tmp[XTSFS_NAME_MAX + 1];
 	int r;
@@ -73,6 +73,8 @@ static int replace(struct xtsfs_store *store, const char *name, const struct sta
 	r = write_tmp(store, tmp, data, bytes, like);
 	if (r == -EEXIST) /* somebody else's, not to be unlinked */
 		return r;
+	if (r == 0 && before)
+		r = before(store);
 	if (r == 0)
 		r = exclusive ? rename_exclusive(store, tmp, name)
 			      : store->ops->rename(store, store->root, tmp, store->root, name, 0);
@@ -83,7 +85,8 @@ static int replace(struct xtsfs_store *store, const char *name, const struct sta
 	return store->ops->sync(store, store->root, /* data_only= */ false);
 }
 
-int xtsfs_file_replace(struct xtsfs_store *store, const char *name, const void *data, size_t bytes, bool exclusive)
+static int replace_named(struct xtsfs_store *store, const char *name, const void *data, size_t bytes, bool exclusive,
+			 int (*before)(struct xtsfs_store *store))
 {
 	struct stat old;
 	int r = store->ops->stat(store, store->root, name, &old);
@@ -92,7 +95,18 @@ int xtsfs_file_replace(struct xtsfs_store *store, const char *name, const void *
 		return r;
 	if (r == 0 && exclusive)
 		return -EEXIST;
-	return replace(store, name, r == 0 && S_ISREG(old.st_mode) ? &old : NULL, data, bytes, exclusive);
+	return replace(store, name, r == 0 && S_ISREG(old.st_mode) ? &old : NULL, data, bytes, exclusive, before);
+}
+
+int xtsfs_file_replace(struct xtsfs_store *store, const char *name, const void *data, size_t bytes, bool exclusive)
+{
+	return replace_named(store, name, data, bytes, exclusive, NULL);
+}
+
+int xtsfs_file_replace_after(struct xtsfs_store *store, const char *name, const void *data, size_t bytes,
+			     int (*before)(struct xtsfs_store *store))
+{
+	return replace_named(store, name, data, bytes, /* exclusive= */ false, before);
 }
 
 int xtsfs_file_replace_like(struct xtsfs_store *store, const char *name, const char *like, const void *data,
@@ -103,5 +117,5 @@ int xtsfs_file_replace_like(struct xtsfs_store *store, const char *name, const c
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	return replace(store, name, r == 0 && S_ISREG(status.st_mode) ? &status : NULL, data, bytes, false);
+	return replace(store, name, r == 0 && S_ISREG(status.st_mode) ? &status : NULL, data, bytes, false, NULL);
 }

@@ -23,6 +23,10 @@
  */
 xtsfs_must_check int xtsfs_file_replace(struct xtsfs_store *store, const char *name, const void *data, size_t bytes,
 					bool exclusive);
+/** The same, not exclusive; @before is called once the new content is durable, and keeps it from its place if it fails.
+ */
+xtsfs_must_check int xtsfs_file_replace_after(struct xtsfs_store *store, const char *name, const void *data,
+					      size_t bytes, int (*before)(struct xtsfs_store *store));
 /** The same, not exclusive, with owner and mode of the regular file @like, whatever is replaced. */
 xtsfs_must_check int xtsfs_file_replace_like(struct xtsfs_store *store, const char *name, const char *like,
 					     const void *data, size_t bytes);
