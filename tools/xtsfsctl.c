@@ -44,7 +44,7 @@ static const struct cli_verb verbs[] = {
 	{"fsck", cmd_fsck, "Check a volume, and repair it", "[OPTION]... DIR", .usage_exit = XTSFS_FSCK_USAGE},
 	{"verify", cmd_verify, "Check every tag of a volume, mounted or not, and change nothing", "[OPTION]... DIR"},
 	{"manifest", cmd_manifest, "Write what the volume is now, sealed, to compare copies with", "[OPTION]... DIR"},
-	{"changed-since", cmd_changed_since, "List what was changed since a manifest", "[OPTION]... MANIFEST DIR"},
+	{"changed-since", cmd_changed_since, "List what was changed since a manifest", "[OPTION]... FILE DIR"},
 	{"reencrypt", cmd_reencrypt, "Give a volume another key, and encrypt everything anew", "[OPTION]... DIR",
 	 .notes = "DIR is the directory of a volume that is not mounted, or a mount point.\n"},
 	{"bench", cmd_bench, "Measure encryption and key derivation on this machine", "[OPTION]..."},

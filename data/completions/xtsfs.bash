@@ -113,7 +113,7 @@ _xtsfs() {
 			taken=$word
 		fi
 	done
-	if [ "$taken" = -o ]; then
+	if [ "$taken" = -o ] && [ ${#mount[@]} -gt 0 ]; then
 		_xtsfs_mount_option "$cur"
 	elif [ -n "$taken" ]; then
 		_xtsfs_argument "${options[$taken]}" "$cur"

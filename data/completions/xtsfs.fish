@@ -114,7 +114,7 @@ function __xtsfs_complete
         end
     end
 
-    if test "$waits" = -o
+    if test "$waits" = -o; and test -n "$mount"
         __xtsfs_list $command[1] $word
     else if test -n "$waits"
         __xtsfs_argument $kinds[(contains --index -- $waits $names)] "$word" ''
