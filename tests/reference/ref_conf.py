@@ -192,7 +192,15 @@ class Conf:
         for k in ("incompatible", "compatible"):
             a = features.get(k)
             need(isinstance(a, list) and all(isinstance(x, str) for x in a), "features." + k)
-        need(not features["incompatible"], "unknown incompatible feature %s" % ", ".join(features["incompatible"]))
+        unknown = [x for x in features["incompatible"] if x != "reencrypt"]
+        need(not unknown, "unknown incompatible feature %s" % ", ".join(unknown))
+        self.key_generation = o.get("key_generation", 0)
+        need(is_int(self.key_generation, 0, (1 << 31) - 1), "key_generation")
+        need(("reencrypt" in o) == ("reencrypt" in features["incompatible"]), "reencrypt: the member without the feature, or the other way round")
+        self.old = None
+        if "reencrypt" in o:
+            need(isinstance(o["reencrypt"], dict), "reencrypt")
+            self.old = [get_b64(o["reencrypt"], k, n, "reencrypt") for k, n in (("nonce", 12), ("key", 32), ("tag", 16))]
         u = o.get("uuid")
         need(isinstance(u, str) and _UUID.match(u), "uuid")
         self.uuid = _uuid.UUID(u).bytes
@@ -212,6 +220,17 @@ class Conf:
         want = hmac.new(Keys.config_key(volume_key, self.uuid), self.covered, hashlib.sha256).digest()
         if not hmac.compare_digest(want, self.hmac):
             raise ConfError("xtsfs.conf: the HMAC does not verify")
+
+    def old_key(self, volume_key):
+        """Section 14.1: the volume key that is being replaced, None if none is."""
+        if not self.old:
+            return None
+        nonce, key, tag = self.old
+        wrapping = hkdf_sha512(volume_key, self.uuid, b"xtsfs v1 reencrypt", 32)
+        try:
+            return AESGCM(wrapping).decrypt(nonce, key + tag, b"xtsfs v1 reencrypt" + self.uuid)
+        except InvalidTag:
+            raise ConfError("xtsfs.conf: the old volume key does not open with the new one") from None
 
     def unlock(self, kind, secret):
         """The volume key; kind is that of a slot, or volume-key."""

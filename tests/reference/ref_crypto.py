@@ -131,6 +131,17 @@ def xts(key, file_id, s, data, encrypt):
     return op.update(data) + op.finalize()
 
 
+def either(sets, decode):
+    """decode(keys) with the first of the sets of keys that does it (section 14.2): (result, its set). If none does, what the first said."""
+    said = None
+    for keys in sets:
+        try:
+            return decode(keys), keys
+        except ValueError as e:
+            said = said or e
+    raise said
+
+
 class Keys:
     """All keys of a volume."""
 
@@ -184,6 +195,9 @@ class Keys:
     def sector_tag(self, file_id, s, t, ciphertext):
         assert len(ciphertext) == pad16(t)
         return self.sector_mac(file_id + le64(s) + le64(t) + ciphertext)
+
+    def redo_tag(self, first112, rest):
+        return self.meta_mac(zpad(b"xtsfs redo v1") + first112 + hashlib.sha256(rest).digest())
 
     def unclean_tag(self, first48):
         return self.meta_mac(zpad(b"xtsfs dirty v1") + first48)

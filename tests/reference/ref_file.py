@@ -42,8 +42,9 @@ def growing(block, g, allowed):
 
 
 class Header:
-    def __init__(self, keys, block0, c):
-        """block0: the first min(c, B) bytes."""
+    def __init__(self, sets, block0, c):
+        """sets: the volume's keys; in re-encryption the new ones, then the old ones. block0: the first min(c, B) bytes."""
+        keys = sets[0]
         if c < 128:
             raise Refused("EUCLEAN", "stored length %d: no room for a header" % c)
         if block0[:8] != b"xtsfs.f1":
@@ -65,19 +66,24 @@ class Header:
         elif c < B:
             raise Refused("EUCLEAN", "stored length %d without INLINE" % c)
         if self.version == 1 and not self.flags & ~7:
-            if block0[80:112] != bytes(32):
+            self.renewed = int.from_bytes(block0[80:88], "little")
+            if block0[88:112] != bytes(24) or (self.renewed and (len(sets) == 1 or self.inline)):
                 raise Refused("EUCLEAN", "reserved bytes of the header are not zero")
             self.growing = growing(block0, 0, not self.inline and keys.integrity != "none")
             if self.inline and self.flags != INLINE | CLEAN:
                 raise Refused("EUCLEAN", "INLINE header with flags %#x" % self.flags)
             if not self.clean and self.size:
                 raise Refused("EUCLEAN", "header without CLEAN with size %d" % self.size)
-        if keys.header_tag(block0, self.size if self.inline else None) != self.tag:
+        fits = [k for k in sets if k.header_tag(block0, self.size if self.inline else None) == self.tag]
+        if not fits:
             raise Refused("EIO", "the tag of the header does not verify")
+        self.keys = fits[0]
         if self.version != 1:
             raise Refused("EPROTO", "header version %d" % self.version)
         if self.flags & ~7:
             raise Refused("EPROTO", "unknown header flags %#x" % (self.flags & ~7))
+        if self.renewed and self.keys is not keys:
+            raise Refused("EUCLEAN", "renewed groups under the old key")
         if not self.inline and keys.integrity == "none" and block0[128:] != bytes(B - 128):
             raise Refused("EUCLEAN", "integrity none, but block 0 has entries")
 
@@ -86,10 +92,10 @@ class FileReader:
     """Reads a whole backing file. problems: list of (severity, errno, text); severity is 'problem', 'warning' or
     'final' (only wrong in a volume that was unmounted cleanly)."""
 
-    def __init__(self, keys, fd, c, marker):
-        """marker: None, 'valid' or 'invalid' (section 10, rule 6)."""
-        self.keys, self.fd, self.c = keys, fd, c
-        self.on = keys.integrity != "none"
+    def __init__(self, sets, fd, c, marker):
+        """sets: as Header has them. marker: None, 'valid' or 'invalid' (section 10, rule 6)."""
+        self.sets, self.fd, self.c = sets, fd, c
+        self.on = sets[0].integrity != "none"
         self.marker = marker == "valid"
         self.problems = []
         self.size = 0
@@ -103,7 +109,7 @@ class FileReader:
         if self.marker and not any(self.block0[:128]):
             self.note("warning", "", "zero header: the length became durable, the data did not; empty")
             return
-        self.header = h = Header(keys, self.block0, c)
+        self.header = h = Header(sets, self.block0, c)
         if h.inline:
             self.size = h.size
             if c != 128 + tail(h.size):
@@ -147,6 +153,10 @@ class FileReader:
             self.size = s * B + fits[0]
             self.note("warning", "", "tail rule: the last sector has %d bytes" % fits[0])
 
+    def keys_of(self, g):
+        """The keys of a group: section 14.3."""
+        return self.sets[1] if self.header.renewed and g >= self.header.renewed else self.header.keys
+
     def tags_of(self, g):
         """The entries of group g, b'' if they are all zero, or None after noting why the meta block is bad."""
         if self.group[0] != g:
@@ -163,7 +173,7 @@ class FileReader:
         bad = record = None
         if m[:8] != b"xtsfs.m1":
             bad = ("EIO", "no magic")
-        elif self.keys.meta_tag(m) != m[112:128]:
+        elif self.keys_of(g).meta_tag(m) != m[112:128]:
             bad = ("EIO", "the tag does not verify")
         elif int.from_bytes(m[8:16], "little") != g:
             bad = ("EIO", "it is that of group %d" % int.from_bytes(m[8:16], "little"))
@@ -195,20 +205,20 @@ class FileReader:
         """'data', 'hole' or None."""
         n = pad16(t)
         hole = self.header.sparse and not any(data[:n]) and (now == ZERO16 or bef == ZERO16)
-        if len(data) >= n and self.keys.sector_tag(self.header.id, s, t, data[:n]) in (now, bef):
+        if len(data) >= n and self.keys_of(s // GROUP).sector_tag(self.header.id, s, t, data[:n]) in (now, bef):
             return "data"
         return "hole" if hole else None
 
     def after_crash(self, s, t, data, now, bef):
         """Section 9.8: the t plain bytes of a sector that is not good by 9.6, or None."""
-        h, record = self.header, self.group[2]
+        h, record, keys = self.header, self.group[2], self.keys_of(s // GROUP)
         if record and record[0] // B == s:
             u = record[0] % B
             n = pad16(u)
-            tag = self.keys.sector_tag(h.id, s, u, data[:n]) if u <= t and len(data) >= n else None
+            tag = keys.sector_tag(h.id, s, u, data[:n]) if u <= t and len(data) >= n else None
             if tag and (tag == record[1] if t == u else tag in (now, bef)):
                 self.note("warning", "", "sector %d: %d bytes of it by the growing record" % (s, u))
-                return xts(self.keys.file_key(h.id), h.id, s, data[:n], False)[:u] + bytes(t - u)
+                return xts(keys.file_key(h.id), h.id, s, data[:n], False)[:u] + bytes(t - u)
         if ZERO16 in (now, bef):
             self.note("warning", "", "sector %d: absent" % s)
             return bytes(t)
@@ -216,7 +226,7 @@ class FileReader:
 
     def decrypt(self, s, data):
         h = self.header
-        plain = xts(self.keys.file_key(h.id), h.id, s, data, False)
+        plain = xts(self.keys_of(s // GROUP).file_key(h.id), h.id, s, data, False)
         if self.on or not self.marker or ZERO16 not in data:
             return plain
         return b"".join(plain[i:i + 16] if data[i:i + 16] != ZERO16 else ZERO16 for i in range(0, len(data), 16))
@@ -262,7 +272,7 @@ class FileReader:
         h = self.header
         if h.inline:
             data = self.block0[128:128 + pad16(h.size)]
-            yield 0, h.size, xts(self.keys.file_key(h.id), h.id, INLINE_S, data, False)[:h.size], True
+            yield 0, h.size, xts(h.keys.file_key(h.id), h.id, INLINE_S, data, False)[:h.size], True
             return
         count = (self.size + B - 1) // B
         s = 0

@@ -6,15 +6,17 @@ import stat
 
 import ref_list
 from ref_conf import Conf, ConfError, MAX_CONF
-from ref_crypto import Keys, Refused
+from ref_crypto import Keys, Refused, either
 from ref_file import FileReader, check_unclean, pread
+from ref_manifest import content_tag, link_tag
+from ref_redo import MAX_REDO, Redo
 from ref_names import ACLS, LONG, Dirid, decode_long_name, decode_name, decode_symlink, decode_xattr
 
 _C43 = r"[A-Za-z0-9_-]{43}"
 _LONG_ENTRY = re.compile(r"xtsfs\.long\." + _C43 + r"\Z")
 _LONG_NAME = re.compile(r"xtsfs\.long\." + _C43 + r"\.name\Z")
 _TMP = re.compile(r"xtsfs\.tmp\.[A-Za-z0-9_-]{22}\Z")
-_ROOT_ONLY = ("xtsfs.conf", "xtsfs.conf.bak", "xtsfs.backup", "xtsfs.lock", "xtsfs.unclean", "xtsfs.lost+found")
+_ROOT_ONLY = ("xtsfs.conf", "xtsfs.conf.bak", "xtsfs.backup", "xtsfs.lock", "xtsfs.unclean", "xtsfs.redo", "xtsfs.lost+found")
 DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -41,10 +43,15 @@ class Volume:
             raise ConfError("xtsfs.conf: %s" % e) from None
         self.volume_key = self.conf.unlock(kind, secret)
         self.keys = Keys(self.volume_key, self.conf.uuid, self.conf.integrity, self.conf.content_keys)
+        self.sets = [self.keys]
+        old = self.conf.old_key(self.volume_key)
+        if old:
+            self.sets.append(Keys(old, self.conf.uuid, self.conf.integrity, self.conf.content_keys))
         self.problems = []
         self.marker = None
         try:
-            ok, why = check_unclean(self.keys, read_small("xtsfs.unclean", self.fd, 65))
+            marker = read_small("xtsfs.unclean", self.fd, 65)
+            ok, why = max(check_unclean(keys, marker) for keys in self.sets)
             self.marker = "valid" if ok else "invalid"
             if not ok:
                 self.problem("problem", "", b"", "xtsfs.unclean", why)
@@ -55,13 +62,31 @@ class Volume:
             self.marker = "invalid"
             self.problem("problem", "", b"", "xtsfs.unclean", str(e))
 
+        self.redo = self.read_redo()
+
+    def read_redo(self):
+        """Section 14.4: what a crash in re-encryption has left to do, or None."""
+        try:
+            raw = read_small("xtsfs.redo", self.fd, MAX_REDO)
+            if len(self.sets) == 1:
+                self.problem("warning", "", b"", "xtsfs.redo", "debris: a redo record, and no re-encryption")
+                return None
+            return Redo(self.keys, raw)
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError) as e:
+            self.problem("problem", "EIO", b"", "xtsfs.redo", str(e))
+            return None
+
     def problem(self, severity, errno, path, backing, reason):
         """path: plain path (bytes) as far as known; backing: the entry in the backing directory, or ''."""
         self.problems.append({"severity": severity, "errno": errno, "path": ref_list.text(path or b"."),
                               "backing": backing, "reason": reason})
 
-    def walk(self, sink, hash_limit=ref_list.HASH_LIMIT):
-        """The canonical list; sink (see ref_extract) is told of every object, or is None."""
+    def walk(self, sink, hash_limit=ref_list.HASH_LIMIT, with_tags=False):
+        """The canonical list; sink (see ref_extract) is told of every object, or is None. with_tags: self.tags gets what a manifest says
+        of each file, link and directory, {path: (id, tag of its content)}."""
+        self.tags = {} if with_tags else None
         self.out, self.seen, self.sink, self.limit = [], {}, sink, hash_limit
         self.dirids = {}
         o = ref_list.entry(b"", os.fstat(self.fd), self.seen)
@@ -72,7 +97,7 @@ class Volume:
 
     def attributes(self, o, proc, path, backing):
         user_ok = o["type"] in ("file", "dir")
-        x = {}
+        x, under = {}, {}
         try:
             names = os.listxattr(proc, follow_symlinks=backing == "")
         except OSError as e:
@@ -84,13 +109,15 @@ class Volume:
                 if n in ACLS:
                     x[n] = v.hex()
                     continue
-                r = decode_xattr(self.keys, user_ok, n, v)
+                r, keys = either(self.sets, lambda keys: decode_xattr(keys, user_ok, n, v))
                 if r is None:
                     continue
                 name = ref_list.text(r[0])
-                if name in x:
+                if name in x and under[name] is keys:
                     self.problem("problem", "", path, backing, "attribute %s occurs twice" % name)
-                x[name] = r[1].hex()
+                if name in x and under[name] is self.keys:
+                    continue # and under the old key: what a crash has left
+                x[name], under[name] = r[1].hex(), keys
             except ValueError as e:
                 self.problem("problem", "EIO", path, backing, "attribute %s: %s" % (n, e))
             except OSError as e:
@@ -101,7 +128,8 @@ class Volume:
     def directory(self, dfd, path, o):
         root = path == b""
         try:
-            d = Dirid(self.keys, read_small("xtsfs.dirid", dfd, 49))
+            raw = read_small("xtsfs.dirid", dfd, 49)
+            d = either(self.sets, lambda keys: Dirid(keys, raw))[0]
         except FileNotFoundError:
             self.problem("problem", "EUCLEAN", path, "xtsfs.dirid", "missing: the names in this directory are lost")
             o["error"] = "EUCLEAN"
@@ -115,6 +143,8 @@ class Volume:
         if d.id in self.dirids:
             self.problem("problem", "", path, "xtsfs.dirid", "same id as %r" % self.dirids[d.id])
         self.dirids[d.id] = path
+        if self.tags is not None:
+            self.tags[o["path"]] = d.id, bytes(16)
         found = {}
         entries = set(os.listdir(dfd))
         for e in sorted(entries, key=os.fsencode):
@@ -136,7 +166,7 @@ class Volume:
         """The decrypted name of the entry e, None if it is not one (a problem is noted where there is one)."""
         if "." not in e:
             try:
-                return decode_name(self.keys, d.id, e)
+                return either(self.sets, lambda keys: decode_name(keys, d.id, e))[0]
             except ValueError as err:
                 self.problem("problem", "", path, e, "foreign: %s" % err)
                 return None
@@ -145,7 +175,8 @@ class Volume:
                 self.problem("problem", "", path, e, "its .name file is missing: the name is lost")
                 return None
             try:
-                return decode_long_name(self.keys, d.id, e, read_small(e + ".name", dfd, 4096))
+                text = read_small(e + ".name", dfd, 4096)
+                return either(self.sets, lambda keys: decode_long_name(keys, d.id, e, text))[0]
             except (ValueError, OSError) as err:
                 self.problem("problem", "", path, e, "long name: %s" % err)
                 return None
@@ -179,8 +210,11 @@ class Volume:
             return
         if o["type"] == "symlink":
             try:
-                target = decode_symlink(self.keys, os.fsencode(os.readlink(e, dir_fd=dfd)))
+                stored = os.fsencode(os.readlink(e, dir_fd=dfd))
+                target = either(self.sets, lambda keys: decode_symlink(keys, stored))[0]
                 o["target"], o["size"] = ref_list.text(target), len(target)
+                if self.tags is not None:
+                    self.tags[o["path"]] = bytes(16), link_tag(self.keys, target)
             except ValueError as err:
                 self.problem("problem", "EIO", path, e, "symlink: %s" % err)
                 o["error"] = "EIO"
@@ -199,12 +233,16 @@ class Volume:
         if self.sink and not copy:
             self.sink.link(name, o)
         try:
-            f = FileReader(self.keys, fd, c, self.marker)
+            f = FileReader(self.sets, fd, c, self.marker)
+            if self.redo and f.header and f.header.id == self.redo.file_id:
+                raise Refused("EIO", "a redo record is about it")
         except Refused as r:
             self.problem("problem", r.errno, path, e, r.reason)
             o["error"], o["sha256"] = r.errno, None
             return
         o["size"] = f.size
+        if self.tags is not None and f.size:
+            self.tags[o["path"]] = f.header.id, content_tag(f)
         info = ref_list.ContentInfo(f.size, self.limit)
         ofd = self.sink.create(name, f.size) if copy else None
         good = True

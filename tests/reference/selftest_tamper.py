@@ -28,7 +28,7 @@ class Bench:
         os.ftruncate(self.fd, 0)
         os.pwrite(self.fd, data, 0)
         try:
-            f = FileReader(self.keys, self.fd, len(data), marker)
+            f = FileReader([self.keys], self.fd, len(data), marker)
             plain = b"".join(d if d is not None else bytes(n) if ok else b"<bad>" for _, n, d, ok in f.content())
         except Refused as r:
             return r.errno

@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 
 import ref_layout
 import ref_list
+import ref_manifest
 from ref_conf import ConfError
 from ref_extract import Extract
 from ref_tree import Volume
@@ -64,6 +65,20 @@ def dump(a):
     return 1 if count else 0
 
 
+def manifest(a):
+    """Exit status: 0 it is what the volume is, 1 it is not, 2 volume or manifest cannot be opened."""
+    try:
+        volume = Volume(a.volume, *secret_of(a))
+        wanted = ref_manifest.entries(volume.keys, volume.conf.uuid, open(a.file, "rb").read())
+    except (ConfError, OSError, ValueError) as e:
+        print("cannot open: %s" % e, file=sys.stderr)
+        return 2
+    lines = list(ref_manifest.differences(wanted, volume, volume.walk(None, 0, True)))
+    print("".join(line + "\n" for line in lines), end="")
+    print("%d entries, %d differences" % (len(wanted), len(lines)), file=sys.stderr)
+    return 1 if lines else 0
+
+
 def size_map(a):
     on = a.integrity == "on"
     for n in a.n:
@@ -78,12 +93,13 @@ def main():
     p = argparse.ArgumentParser(prog="xtsfsref.py", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     sub = p.add_subparsers(dest="command", required=True)
-    d = sub.add_parser("dump", help="decode and check a whole volume")
-    d.add_argument("volume")
-    k = d.add_argument_group("what opens it", "one of these, or the first two for a slot of both")
+    secret = argparse.ArgumentParser(add_help=False)
+    k = secret.add_argument_group("what opens it", "one of these, or the first two for a slot of both")
     k.add_argument("--passfile", help="file with the passphrase (one line feed at the end is not part of it)")
     k.add_argument("--keyfile")
     k.add_argument("--volume-key-hex-file", help="file with the 32-byte volume key in hexadecimal")
+    d = sub.add_parser("dump", help="decode and check a whole volume", parents=[secret])
+    d.add_argument("volume")
     d.add_argument("-o", "--output", metavar="OUTDIR", help="extract the plain tree to this (new) directory")
     d.add_argument("--list", action="store_true", help="print the canonical list as JSON")
     d.add_argument("--require-final", action="store_true", help="demand the state after a clean unmount")
@@ -91,6 +107,10 @@ def main():
     d.add_argument("--hash-limit", type=int, default=ref_list.HASH_LIMIT, metavar="BYTES",
                    help="longer files get sha256 null in the list")
     d.set_defaults(run=dump)
+    f = sub.add_parser("manifest", help="decode a manifest and compare the volume with it", parents=[secret])
+    f.add_argument("volume")
+    f.add_argument("file")
+    f.set_defaults(run=manifest)
     m = sub.add_parser("map", help="map plain sizes to stored ones or back")
     m.add_argument("direction", choices=("plain2cipher", "cipher2plain"))
     m.add_argument("n", nargs="+", type=int)
