@@ -110,7 +110,7 @@ static int open_existing(int dir, const char *name, int flags)
 	if (!S_ISREG(st.st_mode))
 		return -EWOULDBLOCK;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", pinned);
-	return XTSFS_CALL(open(path, flags & ~O_NOFOLLOW));
+	return XTSFS_CALL(open(path, flags & ~(O_NOFOLLOW | O_NONBLOCK)));
 }
 
 int xtsfs_posix_open(struct xtsfs_store *store, int dir, const char *name, int flags, mode_t mode,
