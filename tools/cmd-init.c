@@ -177,7 +177,11 @@ static int write_volume(struct init *init)
 
 	if (exit_code == 0) {
 		r = xtsfs_volume_format(init->store, init->conf->config, init->volume_key);
-		if (r == 0)
+		if (r == 0 && xtsfs_store_folds_case(init->store, XTSFS_NAME_DIRID) > 0) {
+			exit_code = cli_fail_exit(XTSFS_EXIT_OTHER, "cannot make a volume in '%s': %s", init->dir,
+						  XTSFS_FOLDS_CASE);
+			remove_files(init->store);
+		} else if (r == 0)
 			r = xtsfs_conf_save(init->store, init->conf, init->volume_key, /* exclusive= */ true);
 		if (r < 0) {
 			exit_code = cli_fail_keys(r, "cannot make a volume in '%s'", init->dir);

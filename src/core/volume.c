@@ -252,6 +252,10 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 					 : "");
 		return r;
 	}
+	if (!volume->read_only && xtsfs_store_folds_case(volume->store, XTSFS_NAME_DIRID) > 0) {
+		say(ret_problem, problem_bytes, XTSFS_FOLDS_CASE);
+		return -EOPNOTSUPP;
+	}
 	/* One that is not authentic cannot be ours, and would not excuse what we leave if we die. */
 	if (!volume->read_only && !volume->unclean && !volume->repair) {
 		r = make_marker(volume);

@@ -94,6 +94,10 @@ struct xtsfs_volume_stats {
 };
 void xtsfs_volume_stats(struct xtsfs_volume *volume, struct xtsfs_volume_stats *ret_stats);
 
+/* What is to be said where xtsfs_store_folds_case(). */
+#define XTSFS_FOLDS_CASE                                                                                             \
+	"its directory does not tell capitals from small letters, and encrypted names can differ in nothing else; "  \
+	"use a filesystem that does, or on ext4 a directory without the flag F (chattr -F)"
 /** Lay out a fresh volume in an empty directory: root dirid and lock file; xtsfs.conf is written last by the caller.
  * -EEXIST, -ENOTEMPTY. */
 xtsfs_must_check int xtsfs_volume_format(struct xtsfs_store *store, const struct xtsfs_config *config,

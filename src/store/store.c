@@ -4,6 +4,7 @@
  */
 #include "store/store.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
 struct xtsfs_store *xtsfs_store_free(struct xtsfs_store *store)
@@ -60,4 +61,22 @@ int xtsfs_store_rename_new(struct xtsfs_store *store, int dir, const char *old_n
 	if (r != -ENOENT)
 		return r == 0 ? -EEXIST : r;
 	return store->ops->rename(store, dir, old_name, dir, new_name, 0);
+}
+
+int xtsfs_store_folds_case(struct xtsfs_store *store, const char *name)
+{
+	struct stat small, big;
+	char capitals[256];
+	size_t i;
+	int r;
+
+	for (i = 0; name[i] && i < sizeof(capitals) - 1; i++)
+		capitals[i] = (char)toupper((unsigned char)name[i]);
+	capitals[i] = '\0';
+	r = store->ops->stat(store, store->root, name, &small);
+	if (r == 0)
+		r = store->ops->stat(store, store->root, capitals, &big);
+	if (r == 0)
+		return small.st_ino == big.st_ino && small.st_dev == big.st_dev;
+	return r == -ENOENT ? 0 : r;
 }

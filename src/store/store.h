@@ -119,4 +119,8 @@ xtsfs_must_check int xtsfs_store_pwrite(struct xtsfs_store *store, int handle, c
 xtsfs_must_check int xtsfs_store_rename_new(struct xtsfs_store *store, int dir, const char *old_name,
 					    const char *new_name);
 
+/** Is the file @name of the root also there in capitals? Then names that differ in nothing else meet, as encrypted ones
+ * can. 1, 0, or -errno. */
+xtsfs_must_check int xtsfs_store_folds_case(struct xtsfs_store *store, const char *name);
+
 #endif
