@@ -18,6 +18,9 @@
 
 /** The root; not referenced, lives as long as the volume. */
 struct xtsfs_node *xtsfs_root(struct xtsfs_volume *volume);
+/** With its address it makes a name of the node that no other gets, also after it is gone and in later mounts: by
+ * chance, once in 2^32. */
+uint32_t xtsfs_node_generation(const struct xtsfs_node *node);
 /** Give back @count references (the kernel's lookups). */
 void xtsfs_forget(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t count);
 /**

@@ -54,6 +54,7 @@ struct xtsfs_node {
 	bool gone;		      /* table_mutex: removed, and its inode may be another file's */
 	uint32_t told_until_s;	      /* atomic: see xtsfs_node_told(); of CLOCK_MONOTONIC_COARSE */
 	uint32_t links_changed_s;     /* atomic: see xtsfs_node_links_changed(); of the same clock; 0: never */
+	uint32_t generation;	      /* of all nodes that had this address only this one has it, in other mounts too */
 	unsigned fd_keeps;	      /* fd_mutex: no name is left, or will be: the descriptor is all there is */
 	union {
 		struct xtsfs_file *file;       /* file_mutex; regular files in use */
@@ -93,6 +94,7 @@ struct xtsfs_volume {
 	pthread_mutex_t table_mutex;
 	struct xtsfs_node **table;
 	size_t table_slots, table_used;
+	uint32_t generation; /* of the last node that was made */
 
 	pthread_mutex_t fd_mutex;
 	struct xtsfs_fd *lru_newest, *lru_oldest; /* unused descriptors that may be closed */

@@ -129,6 +129,7 @@ int xtsfs_node_get(struct xtsfs_volume *volume, const struct stat *st, struct xt
 			node->dev = st->st_dev;
 			node->ino = st->st_ino;
 			node->type = st->st_mode & S_IFMT;
+			node->generation = ++volume->generation;
 			node->hash_next = volume->table[slot];
 			volume->table[slot] = node;
 			volume->table_used++;
@@ -151,6 +152,11 @@ int xtsfs_node_get(struct xtsfs_volume *volume, const struct stat *st, struct xt
 	}
 	*ret_node = node;
 	return 0;
+}
+
+uint32_t xtsfs_node_generation(const struct xtsfs_node *node)
+{
+	return node->generation;
 }
 
 struct xtsfs_node *xtsfs_node_find(struct xtsfs_volume *volume, const struct stat *st)

@@ -15,6 +15,7 @@
 #include "core/file.h"
 #include "core/replace.h"
 
+#include "crypto/kdf.h"
 #include "format/header.h"
 
 #include <fcntl.h>
@@ -305,7 +306,9 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	volume->content_keys = config->content_keys;
 	volume->engine = params->engine;
 
-	r = open_volume(volume, config, volume_key, params, ret_problem, problem_bytes);
+	r = xtsfs_random((uint8_t *)&volume->generation, sizeof(volume->generation));
+	if (r == 0)
+		r = open_volume(volume, config, volume_key, params, ret_problem, problem_bytes);
 	if (r < 0) {
 		if (volume->made_marker)
 			(void)store->ops->unlink(store, store->root, XTSFS_NAME_UNCLEAN, 0);

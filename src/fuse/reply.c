@@ -56,6 +56,7 @@ struct fuse_entry_param xtsfs_entry(struct xtsfs_volume *volume, struct xtsfs_no
 	struct fuse_entry_param entry = {.attr_timeout = told_for_s(node, st), .entry_timeout = XTSFS_TIMEOUT_S};
 
 	entry.ino = node == xtsfs_root(volume) ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+	entry.generation = entry.ino == FUSE_ROOT_ID ? 0 : xtsfs_node_generation(node);
 	entry.attr = *st;
 	return entry;
 }
