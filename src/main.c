@@ -144,6 +144,8 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	struct xtsfs_volume_params params = {
 		.read_only = options->read_only,
 		.salvage = options->salvage,
+		.shared = options->shared,
+		.tell_shared = true,
 		.no_atime = options->flags.set & MS_NOATIME,
 		.log_names = options->log_names,
 		.waiting_bytes = 32U << 20,

@@ -48,7 +48,8 @@ static int open_fs(const char *dir, const struct cli_unlock *unlock, struct xtsf
 
 int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, bool salvage, struct cli_fs *ret_fs)
 {
-	struct xtsfs_volume_params params = {.read_only = true, .peek = peek, .salvage = salvage, .log_names = true};
+	struct xtsfs_volume_params params = {
+		.read_only = true, .may_share = true, .peek = peek, .salvage = salvage, .log_names = true};
 
 	return open_fs(dir, unlock, &params, ret_fs);
 }

@@ -285,6 +285,11 @@ int cli_volume_holder(struct xtsfs_store *store, struct cli_holder *ret_holder)
 		holder.read_only = r == -EWOULDBLOCK;
 	}
 	holder.in_use = r == -EWOULDBLOCK;
+	/* On another machine, or sharing the volume, which lets readers of this lock in. */
+	if (store->ops->lock_range(store, handle, F_RDLCK, 0, 0, true) == 1) {
+		holder.in_use = true;
+		holder.read_only = false;
+	}
 	if (r == -EWOULDBLOCK)
 		r = 0;
 	/* Readers write no text; what is there then is an earlier writer's. */

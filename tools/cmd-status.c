@@ -37,7 +37,7 @@ static bool add_line(json_object *object, char *name, const char *value)
 		object = inner;
 		part = strsep(&name, ".");
 	}
-	if (strcmp(part, "read_only") == 0)
+	if (strcmp(part, "read_only") == 0 || strcmp(part, "shared") == 0)
 		return cli_json_add(object, part, json_object_new_boolean(strcmp(value, "0") != 0));
 	if (is_number(value) && strcmp(part, "name") != 0 && strcmp(part, "version") != 0)
 		return cli_json_add(object, part, json_object_new_int64(strtoll(value, NULL, 10)));
@@ -118,8 +118,9 @@ static void say(json_object *object)
 	cli_say("'%s' at '%s'", member(object, "source", NULL, NULL), member(object, "mountpoint", NULL, NULL));
 	cli_say("  daemon:      process %s, version %s, %s threads", member(object, "pid", NULL, NULL),
 		member(object, "version", NULL, NULL), member(object, "threads", NULL, NULL));
-	cli_say("  mounted:     for %s%s", duration(member(object, "mounted_s", NULL, NULL), b),
-		strcmp(member(object, "read_only", NULL, NULL), "true") == 0 ? ", read-only" : "");
+	cli_say("  mounted:     for %s%s%s", duration(member(object, "mounted_s", NULL, NULL), b),
+		strcmp(member(object, "read_only", NULL, NULL), "true") == 0 ? ", read-only" : "",
+		strcmp(member(object, "shared", NULL, NULL), "true") == 0 ? ", shared" : "");
 	cli_say("  encryption:  %s engine, integrity %s, content keys %s", member(object, "engine", NULL, NULL),
 		member(object, "integrity", NULL, NULL), member(object, "content_keys", NULL, NULL));
 	cli_say("  opened by:   keyslot %s '%s'", member(object, "slot", "id", NULL),

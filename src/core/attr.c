@@ -59,7 +59,7 @@ static struct xtsfs_file *file_loaded(struct xtsfs_volume *volume, struct xtsfs_
 	    xtsfs_io_begin(volume, node, XTSFS_ACCESS_READ, &io) < 0)
 		return file;
 	if (xtsfs_io_lock(&io, false) == 0)
-		pthread_rwlock_unlock(&io.file->lock);
+		xtsfs_io_unlock(&io);
 	if (!file)
 		file = file_in_use(volume, node);
 	xtsfs_io_end(&io);
@@ -76,10 +76,10 @@ int xtsfs_node_stat(struct xtsfs_volume *volume, struct xtsfs_node *node, const 
 	return 0;
 }
 
-int xtsfs_getattr(struct xtsfs_volume *volume, struct xtsfs_node *node, struct stat *ret_stat)
+static int getattr_alone(struct xtsfs_volume *volume, struct xtsfs_node *node, struct stat *ret_stat)
 {
 	struct xtsfs_store *store = volume->store;
-	struct xtsfs_file *file = file_loaded(volume, node);
+	struct xtsfs_file *file = volume->shared ? NULL : file_loaded(volume, node);
 	struct xtsfs_at at;
 	struct stat st;
 	int r = xtsfs_at_get(volume, node, &at);
@@ -109,6 +109,36 @@ int xtsfs_getattr(struct xtsfs_volume *volume, struct xtsfs_node *node, struct s
 	return r;
 }
 
+/* Others may be changing it: everything is asked for, under one lock. 1: it cannot be told so. */
+static int getattr_shared(struct xtsfs_volume *volume, struct xtsfs_node *node, struct stat *ret_stat)
+{
+	struct xtsfs_io io;
+	struct stat st;
+	int r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_READ, &io);
+
+	if (r < 0)
+		return r == -ESTALE ? r : 1;
+	r = xtsfs_io_lock(&io, false);
+	if (r == 0) {
+		r = volume->store->ops->fstat(volume->store, io.handle, &st);
+		if (r == 0) {
+			xtsfs_stat_to_plain(volume, &st);
+			st.st_size = (off_t)io.file->plain_bytes;
+			*ret_stat = st;
+		}
+		xtsfs_io_unlock(&io);
+	}
+	xtsfs_io_end(&io);
+	return r < 0 && r != -ESTALE && r != -EINTR ? 1 : r;
+}
+
+int xtsfs_getattr(struct xtsfs_volume *volume, struct xtsfs_node *node, struct stat *ret_stat)
+{
+	int shared = volume->shared && S_ISREG(node->type) ? getattr_shared(volume, node, ret_stat) : 1;
+
+	return shared <= 0 ? shared : getattr_alone(volume, node, ret_stat);
+}
+
 static int set_size(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t plain_bytes)
 {
 	struct xtsfs_io io;
@@ -118,8 +148,9 @@ static int set_size(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64
 		return r;
 	if (plain_bytes == 0) {
 		/* Also for a file whose header is damaged: emptying it is a way out. */
-		pthread_rwlock_wrlock(&io.file->lock);
-		io.file->loaded = true;
+		r = xtsfs_io_lock_unread(&io, true);
+		if (r == 0)
+			io.file->loaded = true;
 	} else {
 		r = xtsfs_io_lock(&io, true);
 	}
@@ -127,7 +158,25 @@ static int set_size(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64
 		r = xtsfs_resize_locked(&io, plain_bytes);
 		if (r < 0 && plain_bytes == 0)
 			io.file->loaded = false;
-		pthread_rwlock_unlock(&io.file->lock);
+		r = xtsfs_io_share(&io, r);
+		xtsfs_io_unlock(&io);
+	}
+	xtsfs_io_end(&io);
+	return r;
+}
+
+/* Whoever settles the file elsewhere saves and restores times under the lock of its content. */
+static int set_times_shared(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct timespec times[2])
+{
+	struct xtsfs_io io;
+	int r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_READ, &io);
+
+	if (r < 0)
+		return r;
+	r = xtsfs_io_lock_unread(&io, false);
+	if (r == 0) {
+		r = volume->store->ops->utimens(volume->store, io.handle, NULL, times);
+		xtsfs_io_unlock(&io);
 	}
 	xtsfs_io_end(&io);
 	return r;
@@ -153,7 +202,9 @@ int xtsfs_setattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const st
 		r = store->ops->chmod(store, at.handle, at.name, set->mode & 07777);
 	if (r == 0 && set->size_set)
 		r = set_size(volume, node, set->plain_bytes);
-	if (r == 0 && times) {
+	if (r == 0 && times && volume->shared && S_ISREG(node->type)) {
+		r = set_times_shared(volume, node, set->times);
+	} else if (r == 0 && times) {
 		struct xtsfs_file *file = file_in_use(volume, node);
 
 		/* Finalising saves and restores times under the lock. */
@@ -188,9 +239,11 @@ int xtsfs_open(struct xtsfs_volume *volume, struct xtsfs_node *node, bool for_wr
 		return r;
 	r = xtsfs_io_lock(&io, false);
 	if (r == 0) {
-		pthread_rwlock_unlock(&io.file->lock);
+		xtsfs_io_unlock(&io);
 		r = xtsfs_file_attach(volume, node, &file);
 	}
+	if (r == 0 && volume->shared)
+		xtsfs_fd_hold(volume, io.fd); /* others may remove it */
 	if (r == 0 && for_write) {
 		xtsfs_guard_mutex(&volume->file_mutex);
 		file->writers++;
@@ -208,7 +261,14 @@ void xtsfs_release(struct xtsfs_volume *volume, struct xtsfs_node *node, bool fo
 		xtsfs_guard_mutex(&volume->file_mutex);
 		node->file->writers--;
 	}
+	if (!volume->shared) {
+		xtsfs_file_detach(volume, node->file);
+		return;
+	}
+	xtsfs_node_ref(volume, node);
 	xtsfs_file_detach(volume, node->file);
+	xtsfs_fd_unkeep(volume, node);
+	xtsfs_node_unref(volume, node, 1);
 }
 
 bool xtsfs_has_writers(struct xtsfs_volume *volume, struct xtsfs_node *node)

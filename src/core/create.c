@@ -39,12 +39,11 @@ static int place_begin(struct xtsfs_volume *volume, struct xtsfs_node *dir, cons
 	if (r < 0)
 		return r;
 	r = xtsfs_renew_name(volume, dir, ret->fd->handle, ret->dirid, name);
-	if (r < 0) {
+	if (r >= 0)
+		r = xtsfs_dirs_lock(volume, &(struct xtsfs_dirs){{dir}});
+	if (r < 0)
 		xtsfs_fd_put(volume, ret->fd);
-		return r;
-	}
-	pthread_mutex_lock(xtsfs_dir_mutex(volume, dir));
-	return 0;
+	return r;
 }
 
 /* The entry is there (@error 0) or not: let go, and on an error take the .name file back unless an entry needs it. */
@@ -56,7 +55,7 @@ static void place_end(struct place *place, int error)
 	if (error < 0 && place->backing.long_text[0] &&
 	    store->ops->stat(store, place->fd->handle, place->backing.entry, &st) == -ENOENT)
 		xtsfs_names_remove(place->volume, place->fd->handle, place->backing.entry);
-	pthread_mutex_unlock(xtsfs_dir_mutex(place->volume, place->dir));
+	xtsfs_dirs_unlock(place->volume, &(struct xtsfs_dirs){{place->dir}});
 	xtsfs_fd_put(place->volume, place->fd);
 }
 
@@ -286,7 +285,7 @@ int xtsfs_link(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsf
 	}
 	if (r == 0)
 		r = result_of_new(&place, node, &same, ret_stat);
-	if (r == 0 && !at.name && same == node)
+	if (r == 0 && at.nameless && same == node)
 		xtsfs_fd_unkeep(volume, node);
 	if (r == 0)
 		(void)__atomic_add_fetch(&volume->moves, 1, __ATOMIC_RELAXED);

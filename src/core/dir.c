@@ -26,28 +26,61 @@ void xtsfs_forget(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_t
 	xtsfs_node_unref(volume, node, count);
 }
 
-void xtsfs_dirs_lock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b)
+/* The stripes of @dirs, each once, in ascending order. Returns how many. */
+static unsigned stripes_of(const struct xtsfs_dirs *dirs, unsigned ret_stripes[3])
 {
-	pthread_mutex_t *first = xtsfs_dir_mutex(volume, a), *second = xtsfs_dir_mutex(volume, b);
+	unsigned count = 0;
 
-	if (first > second) {
-		pthread_mutex_t *swap = first;
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned at = 0, stripe;
 
-		first = second;
-		second = swap;
+		if (!dirs->dir[i])
+			continue;
+		stripe = xtsfs_dir_stripe(dirs->dir[i]);
+		while (at < count && ret_stripes[at] < stripe)
+			at++;
+		if (at < count && ret_stripes[at] == stripe)
+			continue;
+		memmove(ret_stripes + at + 1, ret_stripes + at, (count - at) * sizeof(*ret_stripes));
+		ret_stripes[at] = stripe;
+		count++;
 	}
-	pthread_mutex_lock(first);
-	if (second != first)
-		pthread_mutex_lock(second);
+	return count;
 }
 
-void xtsfs_dirs_unlock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b)
+static void unlock_stripes(struct xtsfs_volume *volume, const unsigned *stripes, unsigned count)
 {
-	pthread_mutex_t *first = xtsfs_dir_mutex(volume, a), *second = xtsfs_dir_mutex(volume, b);
+	while (count-- > 0) {
+		if (volume->shared)
+			xtsfs_share_unlock(volume, volume->lock_handle, XTSFS_SHARE_AT + stripes[count]);
+		pthread_mutex_unlock(&volume->dir_mutex[stripes[count]]);
+	}
+}
 
-	pthread_mutex_unlock(first);
-	if (second != first)
-		pthread_mutex_unlock(second);
+int xtsfs_dirs_lock(struct xtsfs_volume *volume, const struct xtsfs_dirs *dirs)
+{
+	unsigned stripes[3], count = stripes_of(dirs, stripes);
+
+	for (unsigned i = 0; i < count; i++) {
+		int r = 0;
+
+		pthread_mutex_lock(&volume->dir_mutex[stripes[i]]);
+		if (volume->shared)
+			r = xtsfs_share_lock(volume, volume->lock_handle, F_WRLCK, XTSFS_SHARE_AT + stripes[i]);
+		if (r < 0) {
+			pthread_mutex_unlock(&volume->dir_mutex[stripes[i]]);
+			unlock_stripes(volume, stripes, i);
+			return r;
+		}
+	}
+	return 0;
+}
+
+void xtsfs_dirs_unlock(struct xtsfs_volume *volume, const struct xtsfs_dirs *dirs)
+{
+	unsigned stripes[3], count = stripes_of(dirs, stripes);
+
+	unlock_stripes(volume, stripes, count);
 }
 
 /* A node for what was found at (dir, entry), with attributes as the mount shows them. */
@@ -120,6 +153,15 @@ int xtsfs_opendir(struct xtsfs_volume *volume, struct xtsfs_node *node, struct x
 	if (r == 0) {
 		r = xtsfs_open_existing(volume, fd->handle, ".", O_RDONLY | O_DIRECTORY);
 		xtsfs_fd_put(volume, fd);
+	}
+	if (r >= 0 && volume->store->fresh) {
+		struct stat st;
+		int handle = r, told = volume->store->ops->fstat(volume->store, handle, &st);
+
+		if (told < 0) {
+			volume->store->ops->close(volume->store, handle);
+			r = told;
+		}
 	}
 	if (r < 0) {
 		free(dir);

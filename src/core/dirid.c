@@ -74,7 +74,7 @@ int xtsfs_dirid_write(struct xtsfs_store *store, struct xtsfs_mac *meta_mac, int
 		return handle;
 	r = xtsfs_store_pwrite(store, handle, &dirid, sizeof(dirid), 0);
 	if (r == 0)
-		r = store->ops->writeout(store, handle);
+		r = store->fresh ? store->ops->sync(store, handle, false) : store->ops->writeout(store, handle);
 	store->ops->close(store, handle);
 	if (r < 0)
 		(void)store->ops->unlink(store, dir, XTSFS_NAME_DIRID, 0);
@@ -90,7 +90,7 @@ static bool is_being_removed(struct xtsfs_volume *volume, struct xtsfs_node *dir
 	struct stat st;
 	int r;
 
-	if (dir->is_root || xtsfs_at_get(volume, dir, &at) < 0)
+	if (dir->is_root || xtsfs_at_get_name(volume, dir, &at) < 0)
 		return false;
 	r = at.name ? volume->store->ops->stat(volume->store, at.handle, at.name, &st) : -ENOENT;
 	xtsfs_at_put(volume, &at);
@@ -105,7 +105,8 @@ int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir, uint8_t
 
 	if (!S_ISDIR(dir->type))
 		return -ENOTDIR;
-	if (__atomic_load_n(&dir->has_dirid, __ATOMIC_ACQUIRE)) {
+	/* Somebody else may have removed the directory, and another have its inode number. */
+	if (!volume->shared && __atomic_load_n(&dir->has_dirid, __ATOMIC_ACQUIRE)) {
 		memcpy(ret_id, dir->dirid, XTSFS_ID_BYTES);
 		return 0;
 	}
@@ -114,6 +115,8 @@ int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir, uint8_t
 		return r;
 	r = xtsfs_dirid_read(volume->store, volume->keys, fd->handle, &dirid, NULL);
 	xtsfs_fd_put(volume, fd);
+	if (r == -ESTALE)
+		xtsfs_fd_drop(volume, dir);
 	if (r == -XTSFS_EDAMAGED && is_being_removed(volume, dir))
 		return -ENOENT;
 	if (r == -XTSFS_EDAMAGED) {

@@ -277,6 +277,15 @@ int xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node)
 	return 0;
 }
 
+void xtsfs_fd_hold(struct xtsfs_volume *volume, struct xtsfs_fd *fd)
+{
+	xtsfs_guard_mutex(&volume->fd_mutex);
+	struct xtsfs_fd *other = fd->node->fd; /* @fd, or a better one */
+
+	if (fd->node->fd_keeps++ == 0 && other && other->users == 0)
+		lru_remove(volume, other);
+}
+
 void xtsfs_fd_unkeep(struct xtsfs_volume *volume, struct xtsfs_node *node)
 {
 	struct xtsfs_fd *evicted = NULL;
@@ -306,7 +315,43 @@ void xtsfs_fd_forget(struct xtsfs_volume *volume, struct xtsfs_node *node)
 	close_fd(volume, fd);
 }
 
+void xtsfs_fd_drop(struct xtsfs_volume *volume, struct xtsfs_node *node)
+{
+	struct xtsfs_fd *fd;
+
+	pthread_mutex_lock(&volume->fd_mutex);
+	fd = node->fd_keeps ? NULL : node->fd;
+	if (fd) {
+		node->fd = NULL;
+		volume->fd_count--;
+		if (fd->users) {
+			fd->orphan = true;
+			fd = NULL;
+		} else {
+			lru_remove(volume, fd);
+		}
+	}
+	pthread_mutex_unlock(&volume->fd_mutex);
+	close_fd(volume, fd);
+}
+
+/*
+ * Somebody else may have renamed what is open here, or where we are: a descriptor knows better than a name.
+ */
 int xtsfs_at_get(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *ret_at)
+{
+	struct xtsfs_at at = {0};
+
+	if (volume->shared && !node->is_root && (S_ISDIR(node->type) || xtsfs_file_in_use(node)) &&
+	    xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &at.fd) == 0) {
+		at.handle = at.fd->handle;
+		*ret_at = at;
+		return 0;
+	}
+	return xtsfs_at_get_name(volume, node, ret_at);
+}
+
+int xtsfs_at_get_name(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *ret_at)
 {
 	struct xtsfs_at at = {.handle = volume->store->root};
 	int r;
@@ -317,7 +362,8 @@ int xtsfs_at_get(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xt
 	}
 	pthread_rwlock_rdlock(&volume->names_lock);
 	r = xtsfs_node_link(volume, node, &at.parent, &at.name);
-	if (r == -ESTALE)
+	at.nameless = r == -ESTALE;
+	if (at.nameless)
 		r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &at.fd);
 	else if (r == 0)
 		r = xtsfs_fd_get(volume, at.parent, XTSFS_ACCESS_PATH, &at.fd);

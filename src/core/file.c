@@ -93,7 +93,7 @@ static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 			r = xtsfs_io_lock(&io, true);
 			if (r == 0) {
 				r = xtsfs_file_settle(&io);
-				pthread_rwlock_unlock(&file->lock);
+				xtsfs_io_unlock(&io);
 			}
 		}
 		xtsfs_fd_put(volume, io.fd);
@@ -117,6 +117,7 @@ static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 static bool may_pass(const struct xtsfs_file *file, int error)
 {
 	return error == -ENOSPC || error == -EDQUOT || error == -EMFILE || error == -ENFILE || error == -ENOMEM ||
+	       error == -EINTR || /* who made the request, which came to be the last use, has given up */
 	       xtsfs_waiting_has(file);
 }
 
@@ -270,33 +271,6 @@ int xtsfs_file_end_under_way(struct xtsfs_io *io)
 	return xtsfs_file_flush(io);
 }
 
-int xtsfs_io_begin(struct xtsfs_volume *volume, struct xtsfs_node *node, enum xtsfs_access access,
-		   struct xtsfs_io *ret_io)
-{
-	struct xtsfs_io io = {.volume = volume};
-	int r;
-
-	if (access == XTSFS_ACCESS_WRITE && volume->read_only)
-		return -EROFS;
-	r = xtsfs_file_attach(volume, node, &io.file);
-	if (r < 0)
-		return r;
-	r = xtsfs_fd_get(volume, node, access, &io.fd);
-	if (r < 0) {
-		xtsfs_file_detach(volume, io.file);
-		return r;
-	}
-	io.handle = io.fd->handle;
-	*ret_io = io;
-	return 0;
-}
-
-void xtsfs_io_end(struct xtsfs_io *io)
-{
-	xtsfs_fd_put(io->volume, io->fd);
-	xtsfs_file_detach(io->volume, io->file);
-}
-
 static int refuse(struct xtsfs_io *io, int error, const char *what)
 {
 	xtsfs_auto_free char *path = xtsfs_node_describe(io->volume, io->file->node);
@@ -409,7 +383,7 @@ static bool may_be_under_way(const struct stat *st)
 	return now.tv_sec - st->st_ctim.tv_sec < WRITE_BACK_S;
 }
 
-static int load(struct xtsfs_io *io)
+int xtsfs_file_load(struct xtsfs_io *io)
 {
 	struct xtsfs_file *file = io->file;
 	struct xtsfs_store *store = io->volume->store;
@@ -451,7 +425,7 @@ static int load(struct xtsfs_io *io)
 	if (parsed < 0)
 		return refuse(io, parsed, "it was written by a newer version of xtsfs");
 	file->has_block0 = true;
-	if (may_be_under_way(&st))
+	if (io->volume->shared || may_be_under_way(&st))
 		xtsfs_file_set_under_way(file);
 	r = (file->header.flags & XTSFS_FILE_INLINE) ? load_inline(io, (uint64_t)st.st_size)
 						     : load_sectors(io, (uint64_t)st.st_size);
@@ -460,32 +434,6 @@ static int load(struct xtsfs_io *io)
 	else
 		file->loaded = true;
 	return r;
-}
-
-int xtsfs_io_lock(struct xtsfs_io *io, bool exclusive)
-{
-	struct xtsfs_file *file = io->file;
-	int r;
-
-	io->exclusive = exclusive;
-	for (;;) {
-		if (exclusive)
-			pthread_rwlock_wrlock(&file->lock);
-		else
-			pthread_rwlock_rdlock(&file->lock);
-		if (file->loaded)
-			return 0;
-		if (!exclusive) {
-			pthread_rwlock_unlock(&file->lock);
-			pthread_rwlock_wrlock(&file->lock);
-		}
-		r = file->loaded ? 0 : load(io);
-		if (exclusive && r == 0)
-			return 0;
-		pthread_rwlock_unlock(&file->lock);
-		if (r < 0)
-			return r;
-	}
 }
 
 int xtsfs_file_fresh(struct xtsfs_io *io, uint32_t flags)

@@ -78,13 +78,23 @@ static inline struct xtsfs_keys *xtsfs_sector_keys(const struct xtsfs_io *io, ui
 	return xtsfs_group_keys(io, sector_no == XTSFS_INLINE_SECTOR ? 0 : xtsfs_sector_group(sector_no));
 }
 
-/* ---- file.c ---- */
+/* ---- io.c ---- */
 /** State of a regular file for one operation, and a descriptor. -EISDIR, -EINVAL for other types. */
 xtsfs_must_check int xtsfs_io_begin(struct xtsfs_volume *volume, struct xtsfs_node *node, enum xtsfs_access access,
 				    struct xtsfs_io *ret_io);
 void xtsfs_io_end(struct xtsfs_io *io);
-/** Lock with the state loaded. Unlock with pthread_rwlock_unlock(&file->lock). */
+/** Lock with the state loaded, against all who share the volume too. @exclusive: to change it. */
 xtsfs_must_check int xtsfs_io_lock(struct xtsfs_io *io, bool exclusive);
+/** The same without looking at what is stored. */
+xtsfs_must_check int xtsfs_io_lock_unread(struct xtsfs_io *io, bool exclusive);
+void xtsfs_io_unlock(struct xtsfs_io *io);
+/** After a change that gave @r: others must find all of it once it is unlocked. Nothing in a volume that is not shared.
+ * @r, or an error. */
+int xtsfs_io_share(struct xtsfs_io *io, int r);
+
+/* ---- file.c ---- */
+/** Take over what is stored. Exclusive lock held. */
+xtsfs_must_check int xtsfs_file_load(struct xtsfs_io *io);
 xtsfs_must_check int xtsfs_file_attach(struct xtsfs_volume *volume, struct xtsfs_node *node,
 				       struct xtsfs_file **ret_file);
 /** Is it open, or waits to be settled? */

@@ -169,7 +169,7 @@ static int fsync_file(struct xtsfs_io *io, bool data_only)
 	if (r == 0)
 		r = late;
 	if (r < 0) {
-		pthread_rwlock_unlock(&file->lock);
+		xtsfs_io_unlock(io);
 		return r;
 	}
 	before = file->dirty;
@@ -178,14 +178,20 @@ static int fsync_file(struct xtsfs_io *io, bool data_only)
 	xtsfs_file_set_changed(file, false);
 	size = file->plain_bytes;
 	writes = __atomic_load_n(&file->writes, __ATOMIC_ACQUIRE);
-	pthread_rwlock_unlock(&file->lock);
+	xtsfs_io_unlock(io);
 
 	r = store->ops->sync(store, io->handle, data_only);
 	if (r == 0)
 		xtsfs_file_set_flushed(file, writes);
 
 	if (changed) {
-		pthread_rwlock_wrlock(&file->lock);
+		int again = io->volume->shared ? xtsfs_io_lock(io, true) : xtsfs_io_lock_unread(io, true);
+
+		if (again < 0) { /* somebody else may have emptied or removed it; its last close settles what is left */
+			put_back(file, &before);
+			xtsfs_file_set_changed(file, true);
+			goto out;
+		}
 		while (r == 0 && xtsfs_groupset_next(&before, &position, &group_no))
 			if (!xtsfs_groupset_has(&file->dirty, group_no))
 				r = xtsfs_groupset_add(&settled, group_no);
@@ -195,8 +201,9 @@ static int fsync_file(struct xtsfs_io *io, bool data_only)
 			xtsfs_file_set_changed(file, true);
 		if (r < 0)
 			put_back(file, &before);
-		pthread_rwlock_unlock(&file->lock);
+		xtsfs_io_unlock(io);
 	}
+out:
 	xtsfs_groupset_clear(&before);
 	xtsfs_groupset_clear(&settled);
 	return r;

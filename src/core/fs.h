@@ -127,6 +127,7 @@ bool xtsfs_has_writers(struct xtsfs_volume *volume, struct xtsfs_node *node);
 /** Fewer only at the end of the file. */
 xtsfs_must_check ssize_t xtsfs_read(struct xtsfs_volume *volume, struct xtsfs_node *node, void *ret_data, size_t bytes,
 				    uint64_t offset);
+#define XTSFS_AT_END UINT64_MAX /* as an offset, in a volume that is shared: behind what is there by then */
 /** May write fewer and then fail on the rest (a full disk). */
 xtsfs_must_check ssize_t xtsfs_write(struct xtsfs_volume *volume, struct xtsfs_node *node, const void *data,
 				     size_t bytes, uint64_t offset);

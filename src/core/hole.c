@@ -242,7 +242,8 @@ int xtsfs_fallocate(struct xtsfs_volume *volume, struct xtsfs_node *node, int mo
 		r = fallocate_locked(&io, mode, offset, offset + bytes);
 		if (r == 0 && xtsfs_waiting_is_due(&io))
 			r = xtsfs_waiting_commit(&io);
-		pthread_rwlock_unlock(&io.file->lock);
+		r = xtsfs_io_share(&io, r);
+		xtsfs_io_unlock(&io);
 	}
 	xtsfs_io_end(&io);
 	return r;
@@ -323,7 +324,7 @@ int64_t xtsfs_seek(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64_
 	at = r = xtsfs_io_lock(&io, false);
 	if (r == 0) {
 		at = seek_locked(&io, offset, whence);
-		pthread_rwlock_unlock(&io.file->lock);
+		xtsfs_io_unlock(&io);
 	}
 	xtsfs_io_end(&io);
 	return at;

@@ -79,6 +79,10 @@ struct xtsfs_volume {
 	int unsettled;	  /* an error that left a file as a crash would: the marker stays (atomic access) */
 	unsigned threads;
 	int lock_handle;
+	bool shared, first_to_share; /* share.c */
+	bool lost_locks;	     /* atomic access */
+	unsigned check_ticks;
+	bool (*is_given_up)(void);
 	struct xtsfs_node *root;
 	bool has_torn;	/* a file has a redo record (redo.c) and is not to be used: this one (atomic access) */
 	dev_t torn_dev; /* set before that */
@@ -171,10 +175,15 @@ xtsfs_must_check int xtsfs_fd_adopt(struct xtsfs_volume *volume, struct xtsfs_no
 				    enum xtsfs_access access, struct xtsfs_fd **ret_fd);
 /** Before the last name goes: hold a descriptor until the node is freed, or as often as this was done undone. */
 xtsfs_must_check int xtsfs_fd_keep(struct xtsfs_volume *volume, struct xtsfs_node *node);
+/** Keep the node's descriptor as xtsfs_fd_keep() does, whichever it is; @fd is leased. */
+void xtsfs_fd_hold(struct xtsfs_volume *volume, struct xtsfs_fd *fd);
 /** The name did not go, or an object that had none got one. */
 void xtsfs_fd_unkeep(struct xtsfs_volume *volume, struct xtsfs_node *node);
 /** The node is being freed. */
 void xtsfs_fd_forget(struct xtsfs_volume *volume, struct xtsfs_node *node);
+
+/** It leads nowhere any more (-ESTALE): the next one is opened anew. */
+void xtsfs_fd_drop(struct xtsfs_volume *volume, struct xtsfs_node *node);
 
 /* Where the metadata of a node is reached: (handle, name), or the handle itself with name NULL. */
 struct xtsfs_at {
@@ -182,10 +191,27 @@ struct xtsfs_at {
 	struct xtsfs_node *parent;
 	int handle;
 	char *name;
-	bool locked; /* volume.names_lock, shared: the name stays the node's until xtsfs_at_put() */
+	bool locked;   /* volume.names_lock, shared: the name stays the node's until xtsfs_at_put() */
+	bool nameless; /* the node has no name */
 };
+/** By its name, if it has one. */
+xtsfs_must_check int xtsfs_at_get_name(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *ret_at);
 xtsfs_must_check int xtsfs_at_get(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *ret_at);
 void xtsfs_at_put(struct xtsfs_volume *volume, struct xtsfs_at *at);
+
+/* ---- share.c: beside others who write the volume (docs/shared.md) ---- */
+#define XTSFS_SHARE_AT (1ULL << 62) /* bytes from here on are locked; no file is so long */
+/** Become one of those that share it; xtsfs.lock is open. Until xtsfs_share_joined() nobody else comes or goes. */
+xtsfs_must_check int xtsfs_share_join(struct xtsfs_volume *volume, char *ret_problem, size_t problem_bytes);
+/** The marker is there: go on beside the others. @marker_kept: it is of somebody who died. */
+xtsfs_must_check int xtsfs_share_joined(struct xtsfs_volume *volume, const char *holder, bool marker_kept);
+/** Go. @error: of what was to be settled before. Removes the marker if nobody is left and all have ended well. */
+xtsfs_must_check int xtsfs_share_leave(struct xtsfs_volume *volume, int error);
+/** Wait for the lock F_RDLCK or F_WRLCK on the byte @at of a handle. -EINTR: given up; -EIO: it does not come. */
+xtsfs_must_check int xtsfs_share_lock(struct xtsfs_volume *volume, int handle, short type, uint64_t at);
+/** Every second: are our locks still ours? */
+void xtsfs_share_check(struct xtsfs_volume *volume);
+void xtsfs_share_unlock(struct xtsfs_volume *volume, int handle, uint64_t at);
 
 /* ---- dir.c ---- */
 /** At the end of the volume. */
@@ -283,13 +309,20 @@ static inline bool xtsfs_is_torn(const struct xtsfs_volume *volume, const struct
 }
 
 /* ---- small ones ---- */
+static inline unsigned xtsfs_dir_stripe(const struct xtsfs_node *dir)
+{
+	return (unsigned)((dir->ino * 0x9e3779b97f4a7c15ULL) >> 58);
+}
 static inline pthread_mutex_t *xtsfs_dir_mutex(struct xtsfs_volume *volume, const struct xtsfs_node *dir)
 {
-	return &volume->dir_mutex[(dir->ino * 0x9e3779b97f4a7c15ULL) >> 58];
+	return &volume->dir_mutex[xtsfs_dir_stripe(dir)];
 }
-/** Lock the stripes of two directories (which may be one), in order. */
-void xtsfs_dirs_lock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b);
-void xtsfs_dirs_unlock(struct xtsfs_volume *volume, const struct xtsfs_node *a, const struct xtsfs_node *b);
+/** Lock the stripes of up to three directories (some may be one, or NULL), in order; among all who share the volume. */
+struct xtsfs_dirs {
+	const struct xtsfs_node *dir[3];
+};
+xtsfs_must_check int xtsfs_dirs_lock(struct xtsfs_volume *volume, const struct xtsfs_dirs *dirs);
+void xtsfs_dirs_unlock(struct xtsfs_volume *volume, const struct xtsfs_dirs *dirs);
 
 /** Has a file been let go in a state that only the rules for an unclean volume allow? */
 static inline bool xtsfs_is_unsettled(struct xtsfs_volume *volume)

@@ -111,7 +111,7 @@ static int describe_file(struct xtsfs_volume *volume, struct xtsfs_node *node, s
 	r = xtsfs_io_lock(&io, false);
 	if (r == 0) {
 		r = describe_locked(&io, entry);
-		pthread_rwlock_unlock(&io.file->lock);
+		xtsfs_io_unlock(&io);
 	}
 	xtsfs_io_end(&io);
 	return r;

@@ -165,7 +165,7 @@ ssize_t xtsfs_read(struct xtsfs_volume *volume, struct xtsfs_node *node, void *r
 			if (r < 0)
 				memset(ret_data, 0, (size_t)done); /* some of it may be decrypted already */
 		}
-		pthread_rwlock_unlock(&io.file->lock);
+		xtsfs_io_unlock(&io);
 	}
 	xtsfs_io_end(&io);
 	return r < 0 ? r : done;

@@ -57,6 +57,15 @@ static void end_look(struct xtsfs_volume *volume, struct end *end)
 		end->node = xtsfs_node_find(volume, &end->st);
 }
 
+/* Is at that name what was there before the lock was taken? */
+static int end_is_still(struct xtsfs_volume *volume, const struct end *end)
+{
+	struct stat st;
+	int r = volume->store->ops->stat(volume->store, end->fd->handle, end->backing.entry, &st);
+
+	return r == 0 && (st.st_ino != end->st.st_ino || st.st_dev != end->st.st_dev) ? -ESTALE : r;
+}
+
 static void end_done(struct xtsfs_volume *volume, struct end *end)
 {
 	if (end->kept) /* and not removed */
@@ -79,6 +88,13 @@ static int end_keep(struct xtsfs_volume *volume, struct end *end)
 	if (!end->node || (end->st.st_nlink > 1 && !S_ISDIR(end->st.st_mode) &&
 			   xtsfs_node_has_other_link(volume, end->node, end->dir, end->backing.entry)))
 		return 0;
+	/* A network filesystem does not remove what is open but renames it, and then its directory cannot be removed.
+	 */
+	if (volume->store->flock_is_range && !xtsfs_file_in_use(end->node) && S_ISREG(end->st.st_mode)) {
+		xtsfs_fd_drop(volume, end->node);
+		end->lost = end->st.st_nlink <= 1;
+		return 0;
+	}
 	r = xtsfs_fd_keep(volume, end->node);
 	end->kept = r == 0;
 	end->lost = r < 0 && (end->st.st_nlink <= 1 || S_ISDIR(end->st.st_mode));
@@ -103,8 +119,9 @@ int xtsfs_unlink(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 	struct end end;
 	int r = end_begin(volume, dir, name, &end);
 
+	if (r == 0)
+		r = xtsfs_dirs_lock(volume, &(struct xtsfs_dirs){{dir}});
 	if (r == 0) {
-		xtsfs_guard_mutex(xtsfs_dir_mutex(volume, dir));
 		end_look(volume, &end);
 		r = end.found;
 		if (r == 0)
@@ -125,6 +142,7 @@ int xtsfs_unlink(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 		}
 		if (r == 0)
 			xtsfs_names_remove(volume, end.fd->handle, end.backing.entry);
+		xtsfs_dirs_unlock(volume, &(struct xtsfs_dirs){{dir}});
 	}
 	end_done(volume, &end);
 	return r;
@@ -176,7 +194,8 @@ static int scan(struct xtsfs_store *store, int parent, const char *name, bool cl
 	mode_t mode;
 	bool widened = widen(store, parent, name, &mode);
 	int handle = store->ops->open(store, parent, name, O_RDONLY | O_DIRECTORY, 0, NULL);
-	int r = handle < 0 ? handle : 0;
+	struct stat st;
+	int r = handle < 0 ? handle : store->fresh ? store->ops->fstat(store, handle, &st) : 0;
 	ssize_t n = 0;
 
 	while (r == 0 && (n = store->ops->getdents(store, handle, buffer, sizeof(buffer))) > 0) {
@@ -226,11 +245,17 @@ int xtsfs_rmdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 			r = -ENOTDIR;
 	}
 	if (r == 0) {
-		const struct xtsfs_node *victim = end.node ? end.node : dir;
+		const struct xtsfs_dirs dirs = {{dir, end.node}};
 
 		/* Nothing may be made in it from here on. */
-		xtsfs_dirs_lock(volume, dir, victim);
-		r = scan(store, end.fd->handle, end.backing.entry, false, 0);
+		r = xtsfs_dirs_lock(volume, &dirs);
+		if (r < 0) {
+			end_done(volume, &end);
+			return r;
+		}
+		r = volume->shared ? end_is_still(volume, &end) : 0;
+		if (r == 0)
+			r = scan(store, end.fd->handle, end.backing.entry, false, 0);
 		if (r == 0)
 			r = end_keep(volume, &end);
 		if (r == 0)
@@ -242,7 +267,7 @@ int xtsfs_rmdir(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 			if (end.node)
 				xtsfs_dirid_not_pending(volume, end.node);
 		}
-		xtsfs_dirs_unlock(volume, dir, victim);
+		xtsfs_dirs_unlock(volume, &dirs);
 	}
 	end_done(volume, &end);
 	return r;
@@ -297,7 +322,18 @@ static void move_links(struct xtsfs_volume *volume, struct end *from, struct end
 		(void)xtsfs_node_add_link(volume, to->node, from->dir, from->backing.entry);
 }
 
-static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct end *to, unsigned flags)
+/* What is at that name before the lock is taken, to be locked too if it is a directory; referenced. */
+static struct xtsfs_node *look_ahead(struct xtsfs_volume *volume, const struct end *end)
+{
+	struct stat st;
+	int r = volume->store->ops->stat(volume->store, end->fd->handle, end->backing.entry, &st);
+
+	return r == 0 ? xtsfs_node_find(volume, &st) : NULL;
+}
+
+/* @locked: the directory to be replaced, if its stripe is held. */
+static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct end *to, unsigned flags,
+			 const struct xtsfs_node *locked)
 {
 	struct xtsfs_store *store = volume->store;
 	bool target;
@@ -312,6 +348,8 @@ static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct e
 		return to->found;
 	if (target && (flags & RENAME_NOREPLACE))
 		return -EEXIST;
+	if (volume->shared && target && S_ISDIR(to->st.st_mode) && to->node != locked && !(flags & RENAME_EXCHANGE))
+		return -ESTALE; /* somebody else has put it there meanwhile: the kernel asks again */
 	if (target && !(flags & RENAME_EXCHANGE) && from->st.st_ino == to->st.st_ino &&
 	    from->st.st_dev == to->st.st_dev)
 		return 0; /* two names of one file: nothing happens (POSIX) */
@@ -330,6 +368,9 @@ static int rename_locked(struct xtsfs_volume *volume, struct end *from, struct e
 	else
 		r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry,
 				       flags);
+	if (r == -EINVAL && flags == RENAME_NOREPLACE) /* a backing filesystem without it (NFS); there is nothing */
+		r = store->ops->rename(store, from->fd->handle, from->backing.entry, to->fd->handle, to->backing.entry,
+				       0);
 	if (r == 0)
 		move_links(volume, from, to, flags);
 	if (r == 0 && from->dir != to->dir)
@@ -361,9 +402,17 @@ int xtsfs_rename(struct xtsfs_volume *volume, struct xtsfs_node *old_dir, const 
 	if (r == 0)
 		r = end_begin(volume, new_dir, new_name, &to);
 	if (r == 0) {
-		xtsfs_dirs_lock(volume, old_dir, new_dir);
-		r = rename_locked(volume, &from, &to, flags);
-		xtsfs_dirs_unlock(volume, old_dir, new_dir);
+		struct xtsfs_dirs dirs = {{old_dir, new_dir}};
+		struct xtsfs_node *replaced = volume->shared ? look_ahead(volume, &to) : NULL;
+
+		dirs.dir[2] = replaced && S_ISDIR(replaced->type) ? replaced : NULL;
+		r = xtsfs_dirs_lock(volume, &dirs);
+		if (r == 0) {
+			r = rename_locked(volume, &from, &to, flags, dirs.dir[2]);
+			xtsfs_dirs_unlock(volume, &dirs);
+		}
+		if (replaced)
+			xtsfs_node_unref(volume, replaced, 1);
 	}
 	end_done(volume, &to);
 	end_done(volume, &from);

@@ -292,7 +292,7 @@ static int look(struct xtsfs_volume *volume, struct xtsfs_node *node, bool *ret_
 	r = xtsfs_io_lock(&io, false);
 	if (r == 0) {
 		*ret_old = is_old(io.file);
-		pthread_rwlock_unlock(&io.file->lock);
+		xtsfs_io_unlock(&io);
 	}
 	xtsfs_io_end(&io);
 	return r;
@@ -321,7 +321,7 @@ int xtsfs_renew_file(struct xtsfs_volume *volume, struct xtsfs_node *node, xtsfs
 		r = xtsfs_io_lock(&io, true);
 		if (r == 0) {
 			r = renew_some(&io, path, &bytes);
-			pthread_rwlock_unlock(&io.file->lock);
+			xtsfs_io_unlock(&io);
 		}
 		xtsfs_io_end(&io);
 		if (r >= 0 && paced) {

@@ -2,9 +2,9 @@
 /*
  * Opening and closing a volume.
  *
- * A writer holds an exclusive flock on xtsfs.lock for as long as it has the volume, a reader a shared one; the lock
- * file is never replaced, so that the lock survives changes of xtsfs.conf. Its content says who the writer is, for
- * people.
+ * A writer holds an exclusive lock on xtsfs.lock for as long as it has the volume, a reader a shared one; the lock file
+ * is never replaced, so that the lock survives changes of xtsfs.conf. Its content says who the writer is, for people.
+ * Those who share the volume are in share.c.
  *
  * The unclean marker (spec 10 rule 6) is made durable before the first change and removed after the last. One that is
  * already there belongs to a writer that died: it stays until fsck, which opens with "repair", has looked at
@@ -41,10 +41,32 @@ static int sync_root(struct xtsfs_store *store)
 	return store->ops->sync(store, store->root, false);
 }
 
-static int take_lock(struct xtsfs_volume *volume, const char *holder, char *ret_problem, size_t problem_bytes)
+static bool is_not_supported(int error)
+{
+	return error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP || error == -ENOLCK;
+}
+
+/*
+ * flock() for who is on this machine; and a lock on all bytes of the file, since a server and those who reach it by NFS
+ * do not see each other's flock(), and since whoever shares the volume holds a byte of it (share.c).
+ */
+static int lock_whole(struct xtsfs_volume *volume)
 {
 	struct xtsfs_store *store = volume->store;
 	bool writer = !volume->read_only;
+	int r = store->ops->flock(store, volume->lock_handle, (writer ? LOCK_EX : LOCK_SH) | LOCK_NB);
+
+	if (r == 0)
+		r = store->ops->lock_range(store, volume->lock_handle, writer ? F_WRLCK : F_RDLCK, 0, 0, false);
+	return is_not_supported(r) ? 0 : r;
+}
+
+static int take_lock(struct xtsfs_volume *volume, const struct xtsfs_volume_params *params, char *ret_problem,
+		     size_t problem_bytes)
+{
+	struct xtsfs_store *store = volume->store;
+	bool writer = !volume->read_only;
+	const char *holder = params->holder;
 	char text[256] = "";
 	ssize_t n;
 	int r;
@@ -58,13 +80,20 @@ static int take_lock(struct xtsfs_volume *volume, const char *holder, char *ret_
 		return r;
 	}
 	volume->lock_handle = r;
-	r = store->ops->flock(store, volume->lock_handle, (writer ? LOCK_EX : LOCK_SH) | LOCK_NB);
+	if (volume->shared)
+		return xtsfs_share_join(volume, ret_problem, problem_bytes);
+	r = lock_whole(volume);
+	if (r == -EWOULDBLOCK && params->may_share && volume->read_only) {
+		volume->shared = store->fresh = true;
+		return xtsfs_share_join(volume, ret_problem, problem_bytes);
+	}
 	if (r == -EWOULDBLOCK) {
 		n = xtsfs_store_pread(store, volume->lock_handle, text, sizeof(text) - 1, 0);
 		text[n > 0 ? n : 0] = '\0';
 		text[strcspn(text, "\n")] = '\0';
-		say(ret_problem, problem_bytes, "the volume is in use%s%s; unmount it there first",
-		    text[0] ? " by " : "", text);
+		say(ret_problem, problem_bytes, "the volume is in use%s%s; unmount it there first%s",
+		    text[0] ? " by " : "", text,
+		    params->tell_shared ? ", or mount it with -o shared in all places" : "");
 		return -EBUSY;
 	}
 	if (r < 0) {
@@ -110,7 +139,7 @@ static int look_for_marker(struct xtsfs_volume *volume, const struct xtsfs_volum
 	volume->unclean = r == 0 && n == sizeof(disk) &&
 			  memcmp(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic)) == 0;
 	volume->marker_s = volume->unclean ? (int64_t)xtsfs_le64_get(disk.unix_s) : 0;
-	if (params->peek) /* beside a writer, whose marker it is */
+	if (params->peek || (volume->shared && !volume->first_to_share)) /* beside a writer, whose marker it is */
 		return 0;
 	if (volume->unclean)
 		xtsfs_notice("the volume was not shut down cleanly; it is usable, and xtsfsctl fsck will check and "
@@ -230,6 +259,7 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 		       const struct xtsfs_secret *volume_key, const struct xtsfs_volume_params *params,
 		       char *ret_problem, size_t problem_bytes)
 {
+	bool marker_kept;
 	int r;
 
 	r = xtsfs_keys_new(volume_key, config, params->engine, volume->threads, &volume->keys);
@@ -237,7 +267,12 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 		say(ret_problem, problem_bytes, "cannot set up the keys: %s", xtsfs_strerror(r));
 		return r;
 	}
-	r = params->peek && volume->read_only ? 0 : take_lock(volume, params->holder, ret_problem, problem_bytes);
+	if (params->shared && volume->keys->old) {
+		say(ret_problem, problem_bytes,
+		    "it is being re-encrypted, which takes one mount that does not share it");
+		return -EBUSY;
+	}
+	r = params->peek && volume->read_only ? 0 : take_lock(volume, params, ret_problem, problem_bytes);
 	if (r < 0)
 		return r;
 	r = look_for_marker(volume, params);
@@ -258,10 +293,16 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 		return -EOPNOTSUPP;
 	}
 	/* One that is not authentic cannot be ours, and would not excuse what we leave if we die. */
+	marker_kept = volume->unclean;
 	if (!volume->read_only && !volume->unclean && !volume->repair) {
 		r = make_marker(volume);
 		if (r < 0)
 			say(ret_problem, problem_bytes, "cannot make %s: %s", XTSFS_NAME_UNCLEAN, xtsfs_strerror(r));
+	}
+	if (r == 0 && volume->shared) {
+		r = xtsfs_share_joined(volume, params->holder, marker_kept);
+		if (r < 0)
+			say(ret_problem, problem_bytes, "cannot write %s: %s", XTSFS_NAME_LOCK, xtsfs_strerror(r));
 	}
 	if (r == 0 && volume->keys->old && !params->peek)
 		r = xtsfs_redo_again(volume, ret_problem, problem_bytes);
@@ -288,7 +329,8 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	volume->repair = params->repair;
 	volume->log_names = params->log_names;
 	volume->threads = params->threads ? params->threads : processors > 2 ? (unsigned)processors : 2;
-	volume->waiting_most = params->waiting_bytes;
+	volume->shared = store->fresh = params->shared;
+	volume->waiting_most = params->shared ? 0 : params->waiting_bytes;
 	volume->fd_max = params->fds ? params->fds : default_fds();
 	volume->lock_handle = -1;
 	volume->renew_groups = XTSFS_RENEW_GROUPS;
@@ -333,15 +375,27 @@ int xtsfs_volume_close(struct xtsfs_volume *volume)
 		for (size_t i = 0; i < volume->pending_count; i++)
 			xtsfs_node_unref(volume, volume->pending[i], 1);
 		volume->pending_count = 0;
-		if (r == 0 && volume->made_marker)
+		if (volume->shared)
+			r = xtsfs_share_leave(volume, r);
+		else if (r == 0 && volume->made_marker)
 			r = xtsfs_volume_clear_marker(volume);
 		else if (r == 0)
 			r = volume->store->ops->syncfs(volume->store);
-		if (volume->lock_handle >= 0)
+		if (volume->lock_handle >= 0 && !volume->shared)
 			(void)volume->store->ops->truncate(volume->store, volume->lock_handle, 0);
 	}
 	free_volume(volume);
 	return r;
+}
+
+bool xtsfs_volume_is_shared(const struct xtsfs_volume *volume)
+{
+	return volume->shared;
+}
+
+void xtsfs_volume_on_wait(struct xtsfs_volume *volume, bool (*is_given_up)(void))
+{
+	volume->is_given_up = is_given_up;
 }
 
 int xtsfs_volume_warm(struct xtsfs_volume *volume)

@@ -26,6 +26,9 @@ struct xtsfs_volume_params {
 	bool peek;	      /* with read_only: no lock, beside a writer; what is read may be out of date */
 	bool no_excuse;	      /* with peek: the unclean marker is of a writer at work, not the trace of a crash */
 	bool repair;	      /* fsck: may clear the unclean marker; never makes one */
+	bool shared;	      /* beside others that share it too, on this machine or on others (share.c) */
+	bool tell_shared;     /* whoever is refused is told of it */
+	bool may_share;	      /* with read_only: shared, if others share it */
 	bool no_atime;	      /* reading leaves atime alone, where we may; implied by read_only */
 	bool log_names;	      /* plain paths of damaged files may be logged */
 	unsigned threads;     /* I/O threads; OP handles for each TFM. 0: number of processors, at least 2 */
@@ -59,6 +62,11 @@ struct xtsfs_volume_state {
 	enum xtsfs_integrity integrity;
 };
 void xtsfs_volume_state(const struct xtsfs_volume *volume, struct xtsfs_volume_state *ret_state);
+
+/** May others change it meanwhile? Then nothing that is told stays true. */
+bool xtsfs_volume_is_shared(const struct xtsfs_volume *volume);
+/** What waits for somebody else's lock asks @is_given_up, on the thread of the operation, and ends with -EINTR. */
+void xtsfs_volume_on_wait(struct xtsfs_volume *volume, bool (*is_given_up)(void));
 
 /**
  * Write out what needs keys, then destroy them: no key of the volume is left in this process, nor, with the kernel
@@ -95,8 +103,8 @@ struct xtsfs_volume_stats {
 void xtsfs_volume_stats(struct xtsfs_volume *volume, struct xtsfs_volume_stats *ret_stats);
 
 /* What is to be said where xtsfs_store_folds_case(). */
-#define XTSFS_FOLDS_CASE                                                                                             \
-	"its directory does not tell capitals from small letters, and encrypted names can differ in nothing else; "  \
+#define XTSFS_FOLDS_CASE                                                                                            \
+	"its directory does not tell capitals from small letters, and encrypted names can differ in nothing else; " \
 	"use a filesystem that does, or on ext4 a directory without the flag F (chattr -F)"
 /** Lay out a fresh volume in an empty directory: root dirid and lock file; xtsfs.conf is written last by the caller.
  * -EEXIST, -ENOTEMPTY. */

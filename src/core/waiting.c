@@ -340,7 +340,7 @@ static int commit_old_file(struct xtsfs_volume *volume, struct xtsfs_node *node)
 		r = xtsfs_waiting_commit(&io);
 		if (r < 0)
 			__atomic_store_n(&io.file->late_error, r, __ATOMIC_RELAXED);
-		pthread_rwlock_unlock(&io.file->lock);
+		xtsfs_io_unlock(&io);
 	}
 	xtsfs_io_end(&io);
 	return r;
@@ -356,6 +356,7 @@ int xtsfs_commit_old(struct xtsfs_volume *volume, unsigned age_s)
 	if (!volume->keys)
 		return 0;
 	look_for_space(volume);
+	xtsfs_share_check(volume);
 	xtsfs_file_retry_kept(volume);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	while ((node = take_old(volume, &now, age_s))) {

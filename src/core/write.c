@@ -476,7 +476,7 @@ static int commit_waiting(struct xtsfs_io *io)
 
 	if (r == 0) {
 		r = xtsfs_waiting_commit(io);
-		pthread_rwlock_unlock(&io->file->lock);
+		xtsfs_io_unlock(io);
 	}
 	return r;
 }
@@ -493,40 +493,76 @@ static int write_alone(struct xtsfs_io *io, const uint8_t *data, size_t bytes, u
 	return r;
 }
 
+/* Is it within a file in sectors, whose length and layout it does not change? */
+static bool is_in_place(const struct xtsfs_file *file, size_t bytes, uint64_t offset)
+{
+	return file->has_block0 && !xtsfs_file_is_inline(file) && !file->trim && offset + bytes <= file->plain_bytes;
+}
+
+/* Others share the volume: one lock over all of it, and nothing is left in memory. */
+static int write_shared(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset)
+{
+	int r = xtsfs_io_lock(io, true);
+
+	if (r < 0)
+		return r;
+	if (offset == XTSFS_AT_END)
+		offset = io->file->plain_bytes;
+	if (bytes > XTSFS_PLAIN_MAX - offset)
+		r = -EFBIG;
+	else if (is_in_place(io->file, bytes, offset))
+		r = write_in_place(io, data, bytes, offset, /* cached= */ false);
+	else
+		r = write_alone(io, data, bytes, offset, /* cached= */ false);
+	if (r == 0) {
+		r = xtsfs_io_share(io, 0);
+		if (r < 0)
+			io->done = 0; /* which of it got in is not known */
+	}
+	xtsfs_io_unlock(io);
+	return r;
+}
+
+static int write_unshared(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset, bool cached)
+{
+	int r = xtsfs_io_lock(io, false);
+
+	if (r == 0) {
+		bool in_place = is_in_place(io->file, bytes, offset);
+
+		if (in_place)
+			r = write_in_place(io, data, bytes, offset, cached);
+		xtsfs_io_unlock(io);
+		if (!in_place || r == XTSFS_WRITE_ALONE) {
+			r = xtsfs_io_lock(io, true);
+			if (r == 0) {
+				r = write_alone(io, data, bytes, offset, cached);
+				xtsfs_io_unlock(io);
+			}
+		}
+	}
+	if (r == 0 && xtsfs_waiting_is_due(io)) {
+		r = commit_waiting(io);
+		if (r < 0)
+			io->done = 0; /* which of it got in is not known */
+	}
+	return r;
+}
+
 static ssize_t write_any(struct xtsfs_volume *volume, struct xtsfs_node *node, const void *data, size_t bytes,
 			 uint64_t offset, bool cached)
 {
 	struct xtsfs_io io;
 	int r;
 
-	if (offset > XTSFS_PLAIN_MAX || bytes > XTSFS_PLAIN_MAX - offset)
+	if (offset != XTSFS_AT_END && (offset > XTSFS_PLAIN_MAX || bytes > XTSFS_PLAIN_MAX - offset))
 		return -EFBIG;
 	if (bytes == 0)
 		return 0;
 	r = xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io);
 	if (r < 0)
 		return r;
-	r = xtsfs_io_lock(&io, false);
-	if (r == 0) {
-		bool in_place = io.file->has_block0 && !xtsfs_file_is_inline(io.file) && !io.file->trim &&
-				offset + bytes <= io.file->plain_bytes;
-
-		if (in_place)
-			r = write_in_place(&io, data, bytes, offset, cached);
-		pthread_rwlock_unlock(&io.file->lock);
-		if (!in_place || r == XTSFS_WRITE_ALONE) {
-			r = xtsfs_io_lock(&io, true);
-			if (r == 0) {
-				r = write_alone(&io, data, bytes, offset, cached);
-				pthread_rwlock_unlock(&io.file->lock);
-			}
-		}
-	}
-	if (r == 0 && xtsfs_waiting_is_due(&io)) {
-		r = commit_waiting(&io);
-		if (r < 0)
-			io.done = 0; /* which of it got in is not known */
-	}
+	r = volume->shared ? write_shared(&io, data, bytes, offset) : write_unshared(&io, data, bytes, offset, cached);
 	/* What got in before the error counts, as with write(2). */
 	if (r < 0 && io.done > 0) {
 		bytes = io.done;

@@ -86,6 +86,7 @@ int xtsfs_mounts_holder(const char *source, struct xtsfs_holder *ret_holder)
 {
 	xtsfs_auto_free char *path = NULL;
 	char text[256];
+	const char *at;
 	long pid = 0;
 	ssize_t n;
 
@@ -101,8 +102,9 @@ int xtsfs_mounts_holder(const char *source, struct xtsfs_holder *ret_holder)
 		return -errno;
 	text[n] = '\0';
 	text[strcspn(text, "\n")] = '\0';
+	at = strstr(text, "xtsfs, process "); /* behind how many share it, if they do: the last that came */
 	/* NOLINTNEXTLINE(cert-err34-c): so few digits fit, into a pid_t as well; more of them are nobody's */
-	if (sscanf(text, "xtsfs, process %9ld, mounted at %180[^\n]", &pid, ret_holder->mountpoint) == 2 && pid > 0)
+	if (at && sscanf(at, "xtsfs, process %9ld, mounted at %180[^\n]", &pid, ret_holder->mountpoint) == 2 && pid > 0)
 		ret_holder->pid = (pid_t)pid;
 	ret_holder->is_named = text[0];
 	return 0;

@@ -14,10 +14,11 @@ static bool for_write(const struct fuse_file_info *fi)
 	return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* The kernel's cached pages stay true: nobody else writes the volume. */
-static void fill(struct fuse_file_info *fi)
+/* The kernel's cached pages stay true, unless others write the volume: then it is to ask each time. */
+static void fill(const struct xtsfs_volume *volume, struct fuse_file_info *fi)
 {
-	fi->keep_cache = 1;
+	fi->direct_io = xtsfs_volume_is_shared(volume);
+	fi->keep_cache = !fi->direct_io;
 }
 
 /* A file was made (@r 0) or not: open it and answer. */
@@ -35,7 +36,7 @@ static void reply_made(fuse_req_t req, int r, struct xtsfs_node *node, const str
 		xtsfs_reply_status(req, r);
 		return;
 	}
-	fill(fi);
+	fill(volume, fi);
 	entry = xtsfs_entry(volume, node, st);
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
 		xtsfs_release(volume, node, for_write(fi));
@@ -77,7 +78,7 @@ void xtsfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		xtsfs_reply_status(req, r);
 		return;
 	}
-	fill(fi);
+	fill(volume, fi);
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		xtsfs_release(volume, node, for_write(fi));
 }
@@ -117,10 +118,13 @@ void xtsfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t byt
 	struct xtsfs_volume *volume = xtsfs_req_volume(req);
 	struct xtsfs_node *node = xtsfs_req_node(req, ino);
 	ssize_t n = xtsfs_suid_changed(req, node, xtsfs_wire_kills_suid() ? XTSFS_UNPRIVILEGED : XTSFS_PRIVILEGED);
+	/* Where the file ends the kernel cannot know if others write it. */
+	bool at_end = xtsfs_volume_is_shared(volume) && (fi->flags & O_APPEND) && !fi->writepage;
 
 	xtsfs_node_told(node, 0);
 	if (n == 0)
-		n = (fi->writepage ? xtsfs_write_cached : xtsfs_write)(volume, node, data, bytes, (uint64_t)offset);
+		n = (fi->writepage ? xtsfs_write_cached : xtsfs_write)(volume, node, data, bytes,
+								       at_end ? XTSFS_AT_END : (uint64_t)offset);
 	/* The kernel does not look at a short count when it writes its cache back: the error must come out. */
 	if (n > 0 && (size_t)n < bytes && fi->writepage) {
 		ssize_t rest = xtsfs_write_cached(volume, node, data + n, bytes - (size_t)n,

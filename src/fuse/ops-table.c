@@ -6,11 +6,20 @@
 #include "fuse/ops.h"
 #include "fuse/places.h"
 
+static _Thread_local fuse_req_t current; /* what this thread serves */
+
+bool xtsfs_place_is_given_up(void)
+{
+	return current && fuse_req_interrupted(current);
+}
+
 #define WATCHED(name, parameters, arguments)          \
 	static void watched_##name parameters         \
 	{                                             \
 		xtsfs_place_begin(XTSFS_KIND_##name); \
+		current = req;                        \
 		xtsfs_op_##name arguments;            \
+		current = NULL;                       \
 		xtsfs_place_end(XTSFS_KIND_##name);   \
 	}
 

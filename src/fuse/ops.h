@@ -43,6 +43,7 @@ struct xtsfs_mount {
 	struct xtsfs_helper *helper; /* NULL where there is no sandbox */
 	bool has_cache;		     /* the kernel keeps what is written before it sends it */
 	bool no_xattr;
+	bool shared;	  /* others write the volume, too: the kernel keeps nothing */
 	bool writes_once; /* and its pages tell whether they are being written: a notification waits for that */
 };
 

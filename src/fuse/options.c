@@ -136,6 +136,8 @@ static bool set_flag(struct xtsfs_options *options, const char *name)
 		options->read_only = false;
 	else if (strcmp(name, "salvage") == 0)
 		options->salvage = options->read_only = true;
+	else if (strcmp(name, "shared") == 0)
+		options->shared = true;
 	else if (strcmp(name, "allow_other") == 0)
 		options->allow_other = true;
 	else if (strcmp(name, "allow_suid") == 0)

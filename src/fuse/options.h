@@ -33,6 +33,7 @@
 	X("ro", NULL, "mount read-only; several readers may have the volume at once")                                \
 	X("rw", NULL, "mount for reading and writing (the default)")                                                 \
 	X("salvage", NULL, "mount read-only and give out what decrypts, authentic or not")                           \
+	X("shared", NULL, "others may have the volume too, on other machines, with this option: nothing is cached")  \
 	X("allow_other", NULL, "other users may use the mount; as root, files belong to who makes them")             \
 	X("allow_suid", NULL, "setuid programs work, which they do not by default (root only)")                      \
 	X("allow_dev", NULL, "device nodes work, which they do not by default (root only)")                          \
@@ -61,8 +62,8 @@ struct xtsfs_options {
 	enum xtsfs_engine_choice engine;
 	unsigned threads; /* 0: default */
 	unsigned watchdog_s, idle_s;
-	bool read_only, salvage, allow_other, allow_suid, allow_dev, allow_swap, log_names, no_sandbox, no_xattr,
-		fuse_debug;
+	bool read_only, shared, salvage, allow_other, allow_suid, allow_dev, allow_swap, log_names, no_sandbox,
+		no_xattr, fuse_debug;
 	enum xtsfs_log_level log_level;
 	char *pidfile;
 	char *fsname;

@@ -94,6 +94,8 @@ struct xtsfs_place *xtsfs_place_at(unsigned i);
 
 /** This thread serves a request of this kind from now on. */
 void xtsfs_place_begin(enum xtsfs_kind kind);
+/** Does who waits for the answer no longer want it? */
+bool xtsfs_place_is_given_up(void);
 /** It has been answered. */
 void xtsfs_place_end(enum xtsfs_kind kind);
 void xtsfs_count_bytes(size_t read_bytes, size_t written_bytes);

@@ -255,6 +255,10 @@ static int check(struct xtsfs_reencrypter *reencrypter, const struct xtsfs_reenc
 	struct xtsfs_volume_state state;
 	int r = xtsfs_reencrypt_lost(reencrypter->locker->store);
 
+	if (reencrypter->locker->mount->shared)
+		return refuse(
+			-EBUSY, ret_problem, problem_bytes,
+			"the mount shares the volume; unmount it everywhere, and mount it once without -o shared");
 	xtsfs_volume_state(reencrypter->locker->mount->volume, &state);
 	if (r < 0)
 		return refuse(r, ret_problem, problem_bytes, "cannot read %s: %s", XTSFS_NAME_LOST, xtsfs_strerror(r));

@@ -37,23 +37,29 @@ static double attr_timeout_s(const struct xtsfs_node *node, const struct stat *s
 
 /* Other files' attributes are asked for again after a while. Long before the names' time is over they had better be
  * listed once more than looked up one by one. */
-static double told_for_s(struct xtsfs_node *node, const struct stat *st)
+static double told_for_s(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st)
 {
-	double timeout_s = attr_timeout_s(node, st);
+	double timeout_s = xtsfs_volume_is_shared(volume) ? 0 : attr_timeout_s(node, st);
 
 	if (S_ISREG(st->st_mode))
 		xtsfs_node_told(node, timeout_s == XTSFS_TIMEOUT_S ? (uint32_t)XTSFS_TIMEOUT_S / 2 : 0);
 	return timeout_s;
 }
 
+static double entry_timeout_s(const struct xtsfs_volume *volume)
+{
+	return xtsfs_volume_is_shared(volume) ? 0 : XTSFS_TIMEOUT_S;
+}
+
 void xtsfs_reply_attr(fuse_req_t req, struct xtsfs_node *node, const struct stat *st)
 {
-	fuse_reply_attr(req, st, told_for_s(node, st));
+	fuse_reply_attr(req, st, told_for_s(xtsfs_req_volume(req), node, st));
 }
 
 struct fuse_entry_param xtsfs_entry(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st)
 {
-	struct fuse_entry_param entry = {.attr_timeout = told_for_s(node, st), .entry_timeout = XTSFS_TIMEOUT_S};
+	struct fuse_entry_param entry = {.attr_timeout = told_for_s(volume, node, st),
+					 .entry_timeout = entry_timeout_s(volume)};
 
 	entry.ino = node == xtsfs_root(volume) ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
 	entry.generation = entry.ino == FUSE_ROOT_ID ? 0 : xtsfs_node_generation(node);
@@ -68,7 +74,7 @@ void xtsfs_reply_entry(fuse_req_t req, int error, struct xtsfs_node *node, const
 
 	if (error == -ENOENT && negative) {
 		memset(&entry, 0, sizeof(entry));
-		entry.entry_timeout = XTSFS_TIMEOUT_S;
+		entry.entry_timeout = entry_timeout_s(volume);
 		fuse_reply_entry(req, &entry);
 		return;
 	}

@@ -158,7 +158,7 @@ static int allow_with_conditions(scmp_filter_ctx ctx)
 	const struct scmp_arg_cmp peer[] = {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_PEERCRED)};
 	const struct scmp_arg_cmp own_limits[] = {SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0)};
 	static const int prctls[] = {PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_SET_NAME, PR_SET_VMA};
-	static const int fcntls[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
+	static const int fcntls[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_OFD_GETLK, F_OFD_SETLK};
 	int r;
 
 #if defined(__s390__)

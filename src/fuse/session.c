@@ -6,7 +6,7 @@
  * times meanwhile.
  * - POSIX ACLs and default_permissions: the kernel checks permissions as for a local filesystem, and passes the umask
  * on.
- * - no automatic invalidation, long timeouts: one writer has the volume.
+ * - no automatic invalidation, long timeouts: one writer has the volume. With "shared" no cache at all.
  * - requests of 1 MiB; readdirplus where it pays; symlink targets cached.
  * - setuid and setgid bits are ours to take away (wire.c, suid.c), so that writes do not ask for capabilities.
  * - FLUSH is not implemented, so the kernel stops sending it; write errors still come out at close, from its own
@@ -22,6 +22,7 @@
 #include "fuse/idle.h"
 #include "fuse/mounts.h"
 #include "fuse/ops.h"
+#include "fuse/places.h"
 #include "fuse/seek.h"
 #include "fuse/server.h"
 #include "fuse/stop.h"
@@ -83,12 +84,17 @@ void xtsfs_op_init(void *userdata, struct fuse_conn_info *conn)
 #endif
 	};
 
+	static const unsigned caches[] = {FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO,
+					  FUSE_CAP_CACHE_SYMLINKS};
 	struct xtsfs_mount *mount = userdata;
 
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		want(conn, wanted[i]);
 	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
 		do_without(conn, unwanted[i]);
+	/* Others write too: the kernel is to keep nothing. */
+	for (size_t i = 0; mount->shared && i < sizeof(caches) / sizeof(caches[0]); i++)
+		do_without(conn, caches[i]);
 	if (mount->no_xattr)
 		do_without(conn, FUSE_CAP_POSIX_ACL);
 	conn->max_write = XTSFS_REPLY_BYTES;
@@ -178,6 +184,9 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 		session->mount.volume = volume;
 		session->mount.helper = helper;
 		session->mount.no_xattr = options->no_xattr;
+		session->mount.shared = xtsfs_volume_is_shared(volume);
+		xtsfs_wire_share(session->mount.shared);
+		xtsfs_volume_on_wait(volume, xtsfs_place_is_given_up);
 		session->watchdog_s = options->watchdog_s;
 		session->idle = (struct xtsfs_idle_params){
 			.limit_s = options->idle_s, .mountpoint = options->mountpoint, .helper = helper};

@@ -81,6 +81,7 @@ void xtsfs_status_print(FILE *out, const struct xtsfs_mount_facts *facts, struct
 	print_number(out, "slot.id", (uint64_t)facts->slot);
 	print_text(out, "slot.name", facts->slot_name);
 	print_number(out, "read_only", facts->read_only);
+	print_number(out, "shared", xtsfs_volume_is_shared(volume));
 	print_number(out, "mounted_unix_s", (uint64_t)facts->since_s);
 	print_number(out, "mounted_s", (uint64_t)(now.tv_sec - facts->since_boottime_s));
 	print_volume(out, volume);

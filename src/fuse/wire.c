@@ -26,6 +26,10 @@ static _Thread_local uint32_t write_flags;
 
 static _Atomic uint64_t init_unique; /* of the INIT that is not answered yet; 0: none */
 static _Atomic uint32_t init_flags;  /* what of WANTED the kernel offers in it */
+/* Linux 6.6: files that are opened without cache can be mapped. Among the bits that are in a second field. */
+#define DIRECT_IO_ALLOW_MMAP (1U << 4)
+static _Atomic uint32_t init_flags2;
+static bool is_shared;
 
 /* What libfuse does not tell of a request. */
 static void note(const void *buffer, size_t bytes)
@@ -42,6 +46,11 @@ static void note(const void *buffer, size_t bytes)
 	} else if (header.opcode == FUSE_INIT && bytes >= sizeof(header) + offsetof(struct fuse_init_in, flags2)) {
 		memcpy(&init, (const char *)buffer + sizeof(header), offsetof(struct fuse_init_in, flags2));
 		init_flags = init.flags & WANTED;
+		if (is_shared && (init.flags & FUSE_INIT_EXT) &&
+		    bytes >= sizeof(header) + offsetof(struct fuse_init_in, unused)) {
+			memcpy(&init, (const char *)buffer + sizeof(header), offsetof(struct fuse_init_in, unused));
+			init_flags2 = init.flags2 & DIRECT_IO_ALLOW_MMAP;
+		}
 		init_unique = header.unique;
 	}
 }
@@ -80,6 +89,10 @@ static ssize_t write_init(int fd, struct iovec *parts, int count)
 		return writev(fd, parts, count);
 	memcpy(&init, parts[1].iov_base, parts[1].iov_len);
 	init.flags |= init_flags;
+	if (init_flags2 && parts[1].iov_len >= offsetof(struct fuse_init_out, unused)) {
+		init.flags |= FUSE_INIT_EXT;
+		init.flags2 |= init_flags2;
+	}
 	changed[0] = parts[0];
 	changed[1] = (struct iovec){.iov_base = &init, .iov_len = parts[1].iov_len};
 	return writev(fd, changed, 2);
@@ -115,4 +128,9 @@ int xtsfs_wire_attach(struct fuse_session *se)
 bool xtsfs_wire_kills_suid(void)
 {
 	return write_flags & FUSE_WRITE_KILL_SUIDGID;
+}
+
+void xtsfs_wire_share(bool shared)
+{
+	is_shared = shared;
 }

@@ -24,6 +24,8 @@ struct fuse_session;
 xtsfs_must_check int xtsfs_wire_attach(struct fuse_session *se);
 /** Of the WRITE that this thread serves: its caller may not write and leave setuid and setgid bits. */
 bool xtsfs_wire_kills_suid(void);
+/** Before the first request: the kernel is to keep nothing, but may map files that it does not cache. */
+void xtsfs_wire_share(bool shared);
 
 /** Serve a request that was read before, by this thread. */
 void xtsfs_wire_serve(struct fuse_session *se, void *data, size_t bytes);

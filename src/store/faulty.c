@@ -121,6 +121,12 @@ static int faulty_flock(struct xtsfs_store *store, int handle, int operation)
 	return INNER->ops->flock(INNER, handle, operation);
 }
 
+static int faulty_lock_range(struct xtsfs_store *store, int handle, short type, uint64_t start, uint64_t bytes,
+			     bool test)
+{
+	return INNER->ops->lock_range(INNER, handle, type, start, bytes, test);
+}
+
 static int faulty_stat(struct xtsfs_store *store, int dir, const char *name, struct stat *ret_stat)
 {
 	FORWARD(XTSFS_FAULT_STAT, INNER->ops->stat(INNER, dir, name, ret_stat));
@@ -236,6 +242,7 @@ static const struct xtsfs_store_ops faulty_ops = {
 	.syncfs = faulty_syncfs,
 	.writeout = faulty_writeout,
 	.flock = faulty_flock,
+	.lock_range = faulty_lock_range,
 	.stat = faulty_stat,
 	.fstat = faulty_fstat,
 	.statfs = faulty_statfs,

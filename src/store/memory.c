@@ -258,6 +258,17 @@ static int memory_writeout(struct xtsfs_store *store, int handle)
 	return inode_of(memory_of(store), handle) ? 0 : -EBADF;
 }
 
+/* Whoever opens a volume in memory has it alone. */
+static int memory_lock_range(struct xtsfs_store *store, int handle, short type, uint64_t start, uint64_t bytes,
+			     bool test)
+{
+	(void)type;
+	(void)start;
+	(void)bytes;
+	(void)test;
+	return inode_of(memory_of(store), handle) ? 0 : -EBADF;
+}
+
 static int memory_flock(struct xtsfs_store *store, int handle, int operation)
 {
 	struct memory *memory = memory_of(store);
@@ -529,6 +540,7 @@ const struct xtsfs_store_ops xtsfs_memory_ops = {
 	.syncfs = memory_syncfs,
 	.writeout = memory_writeout,
 	.flock = memory_flock,
+	.lock_range = memory_lock_range,
 	.stat = memory_stat,
 	.fstat = memory_fstat,
 	.statfs = memory_statfs,

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
@@ -121,16 +122,64 @@ static int posix_flock(struct xtsfs_store *store, int handle, int operation)
 	return XTSFS_CALL(flock(handle, operation));
 }
 
+static int posix_lock_range(struct xtsfs_store *store, int handle, short type, uint64_t start, uint64_t bytes,
+			    bool test)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)start, .l_len = (off_t)bytes};
+	int r;
+
+	(void)store;
+	r = XTSFS_CALL(fcntl(handle, test ? F_OFD_GETLK : F_OFD_SETLK, &lock));
+	if (r == -EACCES) /* the other errno that POSIX has for it */
+		r = -EWOULDBLOCK;
+	return r == 0 && test ? lock.l_type != F_UNLCK : r;
+}
+
+/*
+ * A network filesystem answers from what it knows, for seconds. Asked so it asks its server. The directory first:
+ * whether what is known of its names is still true hangs on that.
+ */
+static int fresh_stat(int dir, const char *name, struct stat *ret_stat)
+{
+	struct statx st;
+
+	int r = XTSFS_CALL(
+		statx(dir, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st));
+
+	if (r < 0)
+		return r;
+	*ret_stat = (struct stat){
+		.st_dev = makedev(st.stx_dev_major, st.stx_dev_minor),
+		.st_ino = st.stx_ino,
+		.st_mode = st.stx_mode,
+		.st_nlink = st.stx_nlink,
+		.st_uid = st.stx_uid,
+		.st_gid = st.stx_gid,
+		.st_rdev = makedev(st.stx_rdev_major, st.stx_rdev_minor),
+		.st_size = (off_t)st.stx_size,
+		.st_blksize = (blksize_t)st.stx_blksize,
+		.st_blocks = (blkcnt_t)st.stx_blocks,
+		.st_atim = {.tv_sec = st.stx_atime.tv_sec, .tv_nsec = st.stx_atime.tv_nsec},
+		.st_mtim = {.tv_sec = st.stx_mtime.tv_sec, .tv_nsec = st.stx_mtime.tv_nsec},
+		.st_ctim = {.tv_sec = st.stx_ctime.tv_sec, .tv_nsec = st.stx_ctime.tv_nsec},
+	};
+	return 0;
+}
+
 static int posix_stat(struct xtsfs_store *store, int dir, const char *name, struct stat *ret_stat)
 {
-	(void)store;
-	return XTSFS_CALL(fstatat(dir, name, ret_stat, AT_SYMLINK_NOFOLLOW));
+	struct stat st;
+
+	if (!store->fresh)
+		return XTSFS_CALL(fstatat(dir, name, ret_stat, AT_SYMLINK_NOFOLLOW));
+	int r = fresh_stat(dir, "", &st);
+
+	return r < 0 ? r : fresh_stat(dir, name, ret_stat);
 }
 
 static int posix_fstat(struct xtsfs_store *store, int handle, struct stat *ret_stat)
 {
-	(void)store;
-	return XTSFS_CALL(fstat(handle, ret_stat));
+	return store->fresh ? fresh_stat(handle, "", ret_stat) : XTSFS_CALL(fstat(handle, ret_stat));
 }
 
 static int posix_statfs(struct xtsfs_store *store, struct statvfs *ret_statvfs)
@@ -300,6 +349,7 @@ static const struct xtsfs_store_ops posix_ops = {
 	.syncfs = posix_syncfs,
 	.writeout = posix_writeout,
 	.flock = posix_flock,
+	.lock_range = posix_lock_range,
 	.stat = posix_stat,
 	.fstat = posix_fstat,
 	.statfs = posix_statfs,
@@ -321,19 +371,26 @@ static const struct xtsfs_store_ops posix_ops = {
 	.removexattr = posix_removexattr,
 };
 
-static bool writes_in_place(int root)
+static void look_at_filesystem(struct xtsfs_store *store)
 {
 	struct statfs st;
 
-	if (fstatfs(root, &st) < 0)
-		return false;
-	switch (st.f_type) {
+	if (fstatfs(store->root, &st) < 0)
+		return;
+	switch ((unsigned long)st.f_type) {
 	case EXT4_SUPER_MAGIC: /* ext2 and ext3 too */
 	case XFS_SUPER_MAGIC:
 	case TMPFS_MAGIC:
-		return true;
+		store->in_place = true;
+		break;
+	case NFS_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+		store->flock_is_range = true;
+		break;
 	default:
-		return false;
+		break;
 	}
 }
 
@@ -349,7 +406,7 @@ int xtsfs_store_posix_new(const char *path, struct xtsfs_store **ret_store)
 		return -ENOMEM;
 	store->ops = &posix_ops;
 	store->root = xtsfs_take_fd(&root);
-	store->in_place = writes_in_place(store->root);
+	look_at_filesystem(store);
 	*ret_store = store;
 	return 0;
 }

@@ -55,6 +55,10 @@ struct xtsfs_store_ops {
 	 * change of names, once that is durable, finds the data there too. May do nothing. */
 	int (*writeout)(struct xtsfs_store *store, int handle);
 	int (*flock)(struct xtsfs_store *store, int handle, int operation);
+	/** A lock of the handle itself (F_OFD_SETLK) on bytes [@start, +@bytes), 0 for all from there on: F_RDLCK,
+	 * F_WRLCK or F_UNLCK; never waits: -EWOULDBLOCK. With @test nothing is locked: 1 if somebody else has a lock
+	 * there that would be in the way, else 0. */
+	int (*lock_range)(struct xtsfs_store *store, int handle, short type, uint64_t start, uint64_t bytes, bool test);
 
 	int (*stat)(struct xtsfs_store *store, int dir, const char *name, struct stat *ret_stat); /* never follows */
 	int (*fstat)(struct xtsfs_store *store, int handle, struct stat *ret_stat);
@@ -96,8 +100,11 @@ struct xtsfs_store_ops {
 
 struct xtsfs_store {
 	const struct xtsfs_store_ops *ops;
-	int root;      /* handle of the volume's directory */
-	bool in_place; /* an overwrite needs no space, as far as is known of the backing filesystem */
+	int root;	     /* handle of the volume's directory */
+	bool in_place;	     /* an overwrite needs no space, as far as is known of the backing filesystem */
+	bool flock_is_range; /* it makes an flock() a lock on all bytes, as NFS does */
+	bool fresh;	     /* to be set: others change the directory, so what its filesystem caches has to be asked
+				for anew */
 };
 
 /** A directory of this machine. @path is opened once; -ENOTDIR, -ENOENT, … @read_only: nothing is ever opened for
