@@ -16,18 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum link_state { LINK_BUSY, LINK_DONE, LINK_FAILED };
-
-/* The first name of a file that has several. */
-struct extract_link {
-	struct extract_link *next;
-	dev_t dev, target_dev;
-	ino_t ino, target_ino;
-	enum link_state state;
-	char *dir; /* target path of the directory, "" for the base's */
-	char name[256];
-};
-
 static void failed(struct extraction *x, int r, const struct extract_task *task)
 {
 	if (!extract_is_fatal(x, r))
@@ -81,27 +69,7 @@ static int make_first(struct extraction *x, struct extract_task *task, char *chu
 	return r < 0 ? r : 0;
 }
 
-/* A directory of the target by its path below the base: never through a symlink, never upwards. */
-static int open_beneath(int base, const char *path)
-{
-	int fd = openat(base, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	while (fd >= 0 && *path) {
-		size_t bytes = strcspn(path, "/");
-		char name[256];
-		int next;
-
-		snprintf(name, sizeof(name), "%.*s", (int)bytes, path);
-		next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		close(fd);
-		fd = next;
-		path += bytes;
-		path += strspn(path, "/");
-	}
-	return fd < 0 ? -errno : fd;
-}
-
-static bool is_the_file(const struct extract_link *link, int dir, const char *name)
+static bool is_the_file(const struct cli_link *link, int dir, const char *name)
 {
 	struct stat st;
 
@@ -109,7 +77,7 @@ static bool is_the_file(const struct extract_link *link, int dir, const char *na
 	       st.st_ino == link->target_ino;
 }
 
-static int make_link(struct extraction *x, struct extract_task *task, const struct extract_link *link)
+static int make_link(struct extraction *x, struct extract_task *task, const struct cli_link *link)
 {
 	xtsfs_auto_fd from = -1;
 
@@ -119,7 +87,7 @@ static int make_link(struct extraction *x, struct extract_task *task, const stru
 	}
 	if (x->options->resume)
 		(void)unlinkat(task->dir->fd, task->name, 0);
-	from = open_beneath(x->base->fd, link->dir);
+	from = cli_open_beneath(x->base->fd, link->dir);
 	if (from < 0)
 		return from;
 	if (linkat(from, link->name, task->dir->fd, task->name, 0) < 0)
@@ -130,60 +98,18 @@ static int make_link(struct extraction *x, struct extract_task *task, const stru
 	return -ESTALE;
 }
 
-/* The record of this file; *@ret_first if its first name is ours to make. NULL without memory. */
-static struct extract_link *find_link(struct extraction *x, const struct extract_task *task, bool *ret_first)
-{
-	struct extract_link **slot = &x->links[(task->st.st_ino * 0x9e3779b97f4a7c15ULL) >> 54], *link;
-
-	xtsfs_guard_mutex(&x->mutex);
-	for (link = *slot; link; link = link->next)
-		if (link->ino == task->st.st_ino && link->dev == task->st.st_dev)
-			break;
-	while (link && link->state == LINK_BUSY)
-		pthread_cond_wait(&x->linked, &x->mutex);
-	if (link && link->state == LINK_DONE) {
-		*ret_first = false;
-		return link;
-	}
-	*ret_first = true;
-	if (!link) {
-		link = calloc(1, sizeof(*link));
-		if (!link)
-			return NULL;
-		link->dev = task->st.st_dev;
-		link->ino = task->st.st_ino;
-		link->next = *slot;
-		*slot = link;
-	}
-	link->state = LINK_BUSY;
-	return link;
-}
-
-static void first_done(struct extraction *x, const struct extract_task *task, struct extract_link *link, int r)
+static void first_done(struct extraction *x, const struct extract_task *task, struct cli_link *link, int r)
 {
 	struct stat st;
-	char *dir = strdup(task->dir->target);
 
 	if (r == 0 && fstatat(task->dir->fd, task->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
-	xtsfs_guard_mutex(&x->mutex);
-	if (r == 0 && dir) {
-		free(link->dir);
-		link->dir = xtsfs_take(dir);
-		snprintf(link->name, sizeof(link->name), "%s", task->name);
-		link->target_dev = st.st_dev;
-		link->target_ino = st.st_ino;
-		link->state = LINK_DONE;
-	} else {
-		link->state = LINK_FAILED;
-	}
-	free(dir);
-	pthread_cond_broadcast(&x->linked);
+	cli_links_done(&x->links, link, r == 0 ? &st : NULL, task->dir->target, task->name);
 }
 
 void extract_entry(struct extraction *x, struct extract_task *task, char *chunk)
 {
-	struct extract_link *link;
+	struct cli_link *link;
 	bool first;
 	int r;
 
@@ -191,7 +117,7 @@ void extract_entry(struct extraction *x, struct extract_task *task, char *chunk)
 		(void)make_first(x, task, chunk);
 		return;
 	}
-	link = find_link(x, task, &first);
+	link = cli_links_find(&x->links, task->st.st_dev, task->st.st_ino, &first);
 	if (!link) {
 		failed(x, -ENOMEM, task);
 		return;
@@ -206,18 +132,5 @@ void extract_entry(struct extraction *x, struct extract_task *task, char *chunk)
 		(void)make_first(x, task, chunk);
 	} else if (r < 0) {
 		failed(x, r, task);
-	}
-}
-
-void extract_links_free(struct extraction *x)
-{
-	for (size_t i = 0; i < sizeof(x->links) / sizeof(x->links[0]); i++) {
-		while (x->links[i]) {
-			struct extract_link *link = x->links[i];
-
-			x->links[i] = link->next;
-			free(link->dir);
-			free(link);
-		}
 	}
 }

@@ -2,12 +2,10 @@
 /*
  * What extract tells: messages as things go wrong, the list of them for programs, progress, and the summary.
  */
+#include "cli-report.h"
 #include "extract.h"
 
 #include "base/cleanup.h"
-#include "base/parse.h"
-
-#include <unistd.h>
 
 static const char *const kinds[EXTRACT_KINDS] = {
 	[EXTRACT_OWNER] = "owner",	    [EXTRACT_MODE] = "mode", [EXTRACT_TIMES] = "times",
@@ -15,33 +13,17 @@ static const char *const kinds[EXTRACT_KINDS] = {
 	[EXTRACT_SPECIAL] = "special file",
 };
 
-/* One line, one object. Under x->say. */
+/* Under x->say. */
 static void report(struct extraction *x, const char *what, const char *kind, const char *path, int error,
 		   const uint64_t *offset, const uint64_t *bytes)
 {
-	xtsfs_auto_free char *quoted = x->report ? xtsfs_quote(path) : NULL;
-	json_object *object = quoted ? json_object_new_object() : NULL;
-
-	if (!object)
-		return;
-	cli_json_add(object, "what", json_object_new_string(what));
-	if (kind)
-		cli_json_add(object, "kind", json_object_new_string(kind));
-	cli_json_add(object, "path", json_object_new_string(quoted));
-	if (offset) {
-		cli_json_add(object, "offset", json_object_new_int64((int64_t)*offset));
-		cli_json_add(object, "bytes", json_object_new_int64((int64_t)*bytes));
-	}
-	cli_json_add(object, "reason", json_object_new_string(xtsfs_strerror(error)));
-	fprintf(x->report, "%s\n",
-		json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(object);
+	cli_report_line(x->report, what, kind, path, xtsfs_strerror(error), offset, bytes);
 }
 
 void extract_clear_progress(struct extraction *x)
 {
 	if (x->options->progress)
-		dprintf(STDERR_FILENO, "\r\033[K");
+		cli_progress_clear();
 }
 
 void extract_failed(struct extraction *x, int error, const char *what, const char *path)
@@ -85,27 +67,16 @@ static uint64_t get(const uint64_t *counter)
 
 void extract_progress(struct extraction *x)
 {
-	bool known = __atomic_load_n(&x->total_known, __ATOMIC_ACQUIRE);
-	uint64_t bytes = get(&x->plain_bytes), total = get(&x->total_bytes), files = get(&x->files) + get(&x->same);
-	char done[16], all[16], rate[16], left[32] = "";
-	struct timespec now;
-	double seconds, per_s;
+	struct cli_progress progress = {.start = x->start,
+					.total_known = __atomic_load_n(&x->total_known, __ATOMIC_ACQUIRE)};
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	seconds = (double)(now.tv_sec - x->start.tv_sec) + (double)(now.tv_nsec - x->start.tv_nsec) / 1e9;
-	per_s = seconds > 0.01 ? (double)bytes / seconds : 0;
-	bytes += get(&x->same_bytes);
-	if (known && per_s >= 1 && total >= bytes) {
-		unsigned long s = (unsigned long)((double)(total - bytes) / per_s);
-
-		snprintf(left, sizeof(left), ", %lu:%02lu:%02lu left", s / 3600, s / 60 % 60, s % 60);
-	}
+	progress.bytes = get(&x->plain_bytes);
+	progress.known_bytes = get(&x->same_bytes);
+	progress.files = get(&x->files) + get(&x->same);
+	progress.total_bytes = get(&x->total_bytes);
+	progress.total_files = get(&x->total_files);
 	xtsfs_guard_mutex(&x->say);
-	dprintf(STDERR_FILENO, "\r%s of %s%s, %llu of %s%llu files, %s/s%s\033[K", xtsfs_format_size(bytes, done),
-		known ? "" : "at least ", xtsfs_format_size(total > bytes ? total : bytes, all),
-		(unsigned long long)files, known ? "" : "at least ",
-		(unsigned long long)(get(&x->total_files) > files ? get(&x->total_files) : files),
-		xtsfs_format_size((uint64_t)per_s, rate), left);
+	cli_progress_show(&progress);
 }
 
 void extract_summary(struct extraction *x, const char *target)

@@ -2,10 +2,8 @@
 /*
  * The tree that is copied out: workers, and directories from their making to their last attribute.
  *
- * Each task is one entry. A directory's task makes it and queues what is in it; the newest task is taken first, so the
- * walk goes into depth and few directories are open at a time. With many tasks waiting a worker does the next entry
- * itself, which keeps memory small in a huge directory. A directory gets its attributes when the last of its entries is
- * done, since each would change its time, and its mode may forbid them.
+ * Each task is one entry. A directory's task makes it and queues what is in it. A directory gets its attributes when
+ * the last of its entries is done, since each would change its time, and its mode may forbid them.
  *
  * The target is only reached through descriptors: of a directory that was made, or found, without following a symlink.
  */
@@ -17,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define TASKS_MOST 8192U
 
 volatile sig_atomic_t extract_interrupted;
 
@@ -94,23 +90,6 @@ static int open_made(struct extraction *x, struct extract_task *task)
 	return fd;
 }
 
-static void run_task(struct extraction *x, struct extract_task *task, char *chunk);
-
-static void queue(struct extraction *x, struct extract_task *task, char *chunk)
-{
-	pthread_mutex_lock(&x->mutex);
-	if (x->task_count >= TASKS_MOST && !S_ISDIR(task->st.st_mode)) {
-		pthread_mutex_unlock(&x->mutex);
-		run_task(x, task, chunk);
-		return;
-	}
-	task->next = x->tasks;
-	x->tasks = task;
-	x->task_count++;
-	pthread_cond_signal(&x->wake);
-	pthread_mutex_unlock(&x->mutex);
-}
-
 static int queue_entry(struct extraction *x, struct extract_dir *dir, struct xtsfs_dir *source, const char *name,
 		       char *chunk)
 {
@@ -131,7 +110,7 @@ static int queue_entry(struct extraction *x, struct extract_dir *dir, struct xts
 	}
 	task->dir = dir;
 	__atomic_add_fetch(&dir->pending, 1, __ATOMIC_RELAXED);
-	queue(x, task, chunk);
+	cli_work_add(&x->work, &task->task, /* now_if_many= */ !S_ISDIR(task->st.st_mode), chunk);
 	return 0;
 }
 
@@ -193,10 +172,14 @@ static void run_directory(struct extraction *x, struct extract_task *task, char 
 	entry_done(x, dir, chunk);
 }
 
-static void run_task(struct extraction *x, struct extract_task *task, char *chunk)
+static void run_task(void *data, struct cli_task *cli_task, char *chunk)
 {
+	struct extract_task *task = (struct extract_task *)cli_task;
 	struct extract_dir *dir = task->dir;
+	struct extraction *x = data;
 
+	if (!chunk)
+		(void)extract_is_fatal(x, -ENOMEM);
 	if (extract_stopped(x))
 		;
 	else if (S_ISDIR(task->st.st_mode))
@@ -207,58 +190,13 @@ static void run_task(struct extraction *x, struct extract_task *task, char *chun
 	entry_done(x, dir, chunk);
 }
 
-static void *work(void *data)
+/* Progress, twice a second. */
+static void watch(void *data)
 {
 	struct extraction *x = data;
-	char *chunk = malloc(EXTRACT_CHUNK);
 
-	if (!chunk)
-		(void)extract_is_fatal(x, -ENOMEM);
-	pthread_mutex_lock(&x->mutex);
-	for (;;) {
-		struct extract_task *task = x->tasks;
-
-		if (task) {
-			x->tasks = task->next;
-			x->task_count--;
-			x->busy++;
-			pthread_mutex_unlock(&x->mutex);
-			run_task(x, task, chunk);
-			pthread_mutex_lock(&x->mutex);
-			x->busy--;
-		} else if (x->busy == 0) {
-			break;
-		} else {
-			pthread_cond_wait(&x->wake, &x->mutex);
-		}
-	}
-	pthread_cond_broadcast(&x->wake);
-	pthread_mutex_unlock(&x->mutex);
-	if (chunk)
-		explicit_bzero(chunk, EXTRACT_CHUNK);
-	free(chunk);
-	return NULL;
-}
-
-static bool is_over(struct extraction *x)
-{
-	xtsfs_guard_mutex(&x->mutex);
-
-	return !x->tasks && x->busy == 0;
-}
-
-/* While others work: progress, twice a second. */
-static void watch(struct extraction *x)
-{
-	const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
-
-	for (unsigned i = 0; !is_over(x); i++) {
-		if (i % 5 == 0)
-			extract_progress(x);
-		nanosleep(&pause, NULL);
-	}
-	extract_progress(x);
-	extract_clear_progress(x);
+	if (x->watched++ % 5 == 0)
+		extract_progress(x);
 }
 
 static enum cli_tree_step count(void *data, const struct cli_tree_entry *entry)
@@ -317,36 +255,33 @@ int extract_run(struct extraction *x, const char *path, struct xtsfs_node *node,
 	char empty[1] = "";
 	struct extract_dir base = {.fd = fd, .pending = 2, .path = empty, .target = empty};
 	struct counting counting = {.x = x, .path = path};
-	pthread_t threads[256], counter;
-	unsigned started = 0;
+	struct extract_task *first = first_task(&base, path, node, st, name);
+	pthread_t counter;
 	bool counts;
 
 	x->base = &base; /* cppcheck-suppress autoVariables ; until this function ends */
-	pthread_mutex_init(&x->mutex, NULL);
+	x->work = (struct cli_work){.run = run_task,
+				    .watch = x->options->progress ? watch : NULL,
+				    .data = x,
+				    .threads = x->options->threads,
+				    .chunk_bytes = EXTRACT_CHUNK};
 	pthread_mutex_init(&x->say, NULL);
-	pthread_cond_init(&x->wake, NULL);
-	pthread_cond_init(&x->linked, NULL);
+	cli_links_init(&x->links);
 	clock_gettime(CLOCK_MONOTONIC, &x->start);
-	x->tasks = first_task(&base, path, node, st, name);
-	if (x->tasks) {
-		x->task_count = 1;
-	} else {
+	if (!first) {
 		xtsfs_forget(x->fs, node, 1);
 		x->fatal = -ENOMEM;
 	}
 	counts = x->options->progress && pthread_create(&counter, NULL, count_all, &counting) == 0;
-	while (started < x->options->threads && pthread_create(&threads[started], NULL, work, x) == 0)
-		started++;
-	if (started == 0)
-		(void)work(x);
-	else if (x->options->progress)
-		watch(x);
-	while (started > 0)
-		pthread_join(threads[--started], NULL);
+	cli_work_run(&x->work, first ? &first->task : NULL);
+	if (x->options->progress) {
+		extract_progress(x);
+		extract_clear_progress(x);
+	}
 	if (counts)
 		pthread_join(counter, NULL);
 	close(fd);
-	extract_links_free(x);
+	cli_links_free(&x->links);
 	x->base = NULL;
 	return x->fatal;
 }

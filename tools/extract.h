@@ -10,8 +10,8 @@
 #define XTSFS_TOOLS_EXTRACT_H
 
 #include "cli-fs.h"
+#include "cli-work.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
@@ -47,15 +47,13 @@ struct extract_dir {
 
 /* One entry to be copied. */
 struct extract_task {
-	struct extract_task *next;
+	struct cli_task task;
 	struct extract_dir *dir; /* in which; one of its pending */
 	struct xtsfs_node *node; /* referenced */
 	struct stat st;
 	char *path;
 	char name[256]; /* in the target directory */
 };
-
-struct extract_link;
 
 struct extraction {
 	struct xtsfs_volume *fs;
@@ -66,13 +64,9 @@ struct extraction {
 	FILE *report;
 	struct timespec start;
 
-	pthread_mutex_t mutex;
-	pthread_cond_t linked;	    /* the first name of some file is done */
-	pthread_cond_t wake;	    /* a task, or the end */
-	struct extract_task *tasks; /* the newest first: that keeps few directories open */
-	unsigned task_count, busy;
-	int fatal; /* -errno: nothing more can be written */
-	struct extract_link *links[1024];
+	struct cli_work work;
+	struct cli_links links;
+	int fatal; /* -errno: nothing more can be written (atomic) */
 
 	pthread_mutex_t say; /* messages, the report, progress */
 	uint64_t kept_not[EXTRACT_KINDS], silent_not[EXTRACT_KINDS];
@@ -80,6 +74,7 @@ struct extraction {
 	uint64_t files, same, same_bytes, plain_bytes, parts; /* atomic */
 	uint64_t total_files, total_bytes;
 	bool total_known; /* atomic, of the counting thread */
+	unsigned watched; /* the watching thread's */
 };
 
 extern volatile sig_atomic_t extract_interrupted;
@@ -95,7 +90,6 @@ bool extract_is_fatal(struct extraction *x, int error);
 
 /* extract-entry.c */
 void extract_entry(struct extraction *x, struct extract_task *task, char *chunk);
-void extract_links_free(struct extraction *x);
 
 /* extract-file.c */
 /** A regular file as a whole at @task's name, unless it is there already. 0 or -errno; what was wrong is said. */
