@@ -22,11 +22,25 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+static int open_core(struct cli_fs *fs, struct xtsfs_volume_params *params)
+{
+	char problem[512], why[256];
+	int r = xtsfs_engine_choose(XTSFS_ENGINE_AUTO, &params->engine, why, sizeof(why));
+
+	if (r < 0)
+		return cli_fail_exit(XTSFS_EXIT_ENGINE, "no engine: %s", why);
+	r = xtsfs_volume_open(fs->volume.store, fs->volume.conf->config, fs->volume.volume_key, params, &fs->fs,
+			      problem, sizeof(problem));
+	if (r < 0)
+		return cli_fail_exit(xtsfs_exit_code(r), "cannot open '%s': %s", fs->volume.dir,
+				     problem[0] ? problem : xtsfs_strerror(r));
+	return 0;
+}
+
 static int open_fs(const char *dir, const struct cli_unlock *unlock, struct xtsfs_volume_params *params,
 		   struct cli_fs *ret_fs)
 {
-	char problem[512], why[256];
-	int exit_code, r;
+	int exit_code;
 
 	*ret_fs = CLI_FS_NONE;
 	raise_descriptor_limit();
@@ -35,15 +49,7 @@ static int open_fs(const char *dir, const struct cli_unlock *unlock, struct xtsf
 		exit_code = cli_volume_unlock(&ret_fs->volume, unlock);
 	if (exit_code)
 		return exit_code;
-	r = xtsfs_engine_choose(XTSFS_ENGINE_AUTO, &params->engine, why, sizeof(why));
-	if (r < 0)
-		return cli_fail_exit(XTSFS_EXIT_ENGINE, "no engine: %s", why);
-	r = xtsfs_volume_open(ret_fs->volume.store, ret_fs->volume.conf->config, ret_fs->volume.volume_key, params,
-			      &ret_fs->fs, problem, sizeof(problem));
-	if (r < 0)
-		return cli_fail_exit(xtsfs_exit_code(r), "cannot open '%s': %s", dir,
-				     problem[0] ? problem : xtsfs_strerror(r));
-	return 0;
+	return open_core(ret_fs, params);
 }
 
 int cli_fs_open(const char *dir, const struct cli_unlock *unlock, bool peek, bool salvage, struct cli_fs *ret_fs)
@@ -70,6 +76,14 @@ int cli_fs_close(struct cli_fs *fs)
 
 	fs->fs = NULL;
 	return r < 0 ? cli_fail(r, "cannot make the changes of '%s' durable", fs->volume.dir) : 0;
+}
+
+int cli_fs_reopen(struct cli_fs *fs)
+{
+	struct xtsfs_volume_params params = {.read_only = true, .log_names = true};
+	int exit_code = cli_fs_close(fs);
+
+	return exit_code ? exit_code : open_core(fs, &params);
 }
 
 void cli_fs_done(struct cli_fs *fs)

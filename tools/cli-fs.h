@@ -24,6 +24,8 @@ xtsfs_must_check int cli_fs_open(const char *dir, const struct cli_unlock *unloc
 xtsfs_must_check int cli_fs_open_writable(const char *dir, const struct cli_unlock *unlock, struct cli_fs *ret_fs);
 /** Close with everything durable; cli_fs_done() is still due. An exit code. */
 xtsfs_must_check int cli_fs_close(struct cli_fs *fs);
+/** Close what was open for writing with everything durable, and open it anew for reading. An exit code. */
+xtsfs_must_check int cli_fs_reopen(struct cli_fs *fs);
 void cli_fs_done(struct cli_fs *fs);
 
 /**

@@ -8,6 +8,7 @@
 #include "base/parse.h"
 
 #include <stdio.h>
+#include <string.h>
 
 volatile sig_atomic_t cli_interrupted;
 
@@ -33,6 +34,23 @@ int cli_end_by_signal(int exit_code)
 	(void)signal(cli_interrupted, SIG_DFL);
 	(void)raise(cli_interrupted);
 	return 128 + cli_interrupted;
+}
+
+const char *cli_ask(const char *question, char ret_answer[static CLI_ANSWER_BYTES])
+{
+	printf("%s", question);
+	fflush(stdout);
+	if (!fgets(ret_answer, CLI_ANSWER_BYTES, stdin)) {
+		ret_answer[0] = '\0';
+		puts("");
+	}
+	ret_answer[strcspn(ret_answer, "\n")] = '\0';
+	return ret_answer;
+}
+
+bool cli_is_yes(const char *answer)
+{
+	return strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0;
 }
 
 double cli_seconds_since(const struct timespec *start)

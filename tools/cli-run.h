@@ -19,6 +19,12 @@ void cli_catch_signals(void);
 /** End by the signal that was caught, if one was; else @exit_code. */
 int cli_end_by_signal(int exit_code);
 
+/* Questions at a terminal whose answers are no secrets. */
+#define CLI_ANSWER_BYTES 4096
+/** The answer, without its line feed; "" at the end of the input. */
+const char *cli_ask(const char *question, char ret_answer[static CLI_ANSWER_BYTES]);
+bool cli_is_yes(const char *answer);
+
 /** Since @start of CLOCK_MONOTONIC. */
 double cli_seconds_since(const struct timespec *start);
 /** Now, RFC 3339 in UTC; "" if there is no clock. */

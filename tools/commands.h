@@ -14,6 +14,7 @@ int cmd_cat(const struct cli_verb *verb, int argc, char **argv);
 int cmd_extract(const struct cli_verb *verb, int argc, char **argv);
 int cmd_find(const struct cli_verb *verb, int argc, char **argv);
 int cmd_fsck(const struct cli_verb *verb, int argc, char **argv);
+int cmd_import(const struct cli_verb *verb, int argc, char **argv);
 int cmd_info(const struct cli_verb *verb, int argc, char **argv);
 int cmd_init(const struct cli_verb *verb, int argc, char **argv);
 int cmd_manifest(const struct cli_verb *verb, int argc, char **argv);

@@ -8,6 +8,7 @@
  */
 #include "init-safety.h"
 
+#include "cli-run.h"
 #include "header-note.h"
 #include "new-key.h"
 
@@ -16,7 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ANSWER_BYTES  4096
 #define PROBLEM_BYTES 512
 #define SLOT_NAME     "recovery"
 
@@ -83,35 +83,17 @@ int init_safety_backup(const char *dir, struct xtsfs_store *store, const char *p
 	return exit_code;
 }
 
-/* The answer, without its line feed; "" at the end of the input. */
-static const char *ask(const char *question, char ret_answer[static ANSWER_BYTES])
-{
-	printf("%s", question);
-	fflush(stdout);
-	if (!fgets(ret_answer, ANSWER_BYTES, stdin)) {
-		ret_answer[0] = '\0';
-		puts("");
-	}
-	ret_answer[strcspn(ret_answer, "\n")] = '\0';
-	return ret_answer;
-}
-
-static bool is_yes(const char *answer)
-{
-	return strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0;
-}
-
 static int offer_recovery(struct init_safety *safety, const char *dir, struct xtsfs_store *store,
 			  struct xtsfs_conf *conf, const struct xtsfs_secret *volume_key)
 {
-	char answer[ANSWER_BYTES];
+	char answer[CLI_ANSWER_BYTES];
 	int r, exit_code;
 
 	cli_say("A recovery key opens the volume when the passphrase is forgotten or the keyfile lost. It is shown "
 		"once,");
 	cli_say("to be written down and kept where only you find it. 'xtsfsctl slot add --recovery' makes one later, "
 		"too.");
-	if (!is_yes(ask("Make a recovery key? [y/N] ", answer)))
+	if (!cli_is_yes(cli_ask("Make a recovery key? [y/N] ", answer)))
 		return 0;
 	exit_code = init_safety_add_recovery(safety, conf, volume_key);
 	if (exit_code == 0)
@@ -124,7 +106,7 @@ static int offer_recovery(struct init_safety *safety, const char *dir, struct xt
 
 static int offer_backup(const char *dir, struct xtsfs_store *store)
 {
-	char answer[ANSWER_BYTES];
+	char answer[CLI_ANSWER_BYTES];
 
 	cli_say("A header backup is a copy of what opens the volume. Without xtsfs.conf and its copy beside it nobody "
 		"can");
@@ -132,7 +114,7 @@ static int offer_backup(const char *dir, struct xtsfs_store *store)
 	for (;;) {
 		struct stat st;
 
-		ask("Write a header backup to which new file? (empty: not now) ", answer);
+		cli_ask("Write a header backup to which new file? (empty: not now) ", answer);
 		if (!answer[0])
 			return 0;
 		if (lstat(answer, &st) == 0) {

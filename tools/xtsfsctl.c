@@ -36,6 +36,8 @@ static const struct cli_verb verbs[] = {
 	 "[OPTION]... DIR [PATH]... [expression]", .notes = find_notes},
 	{"cat", cmd_cat, "Write files to standard output without a mount", "[OPTION]... DIR PATH..."},
 	{"extract", cmd_extract, "Copy a tree out of a volume without a mount", "[OPTION]... DIR PATH TARGET"},
+	{"import", cmd_import, "Copy a tree into a volume, and verify what came", "[OPTION]... DIR SOURCE [PATH]",
+	 .notes = "DIR is the directory of a volume that is not mounted, or a mount point.\n"},
 #if XTSFS_HAVE_ARCHIVE
 	{"tar", cli_dispatch, "Read and write plaintext tar streams without a mount", "VERB ...",
 	 .verbs = cli_tar_verbs},
