@@ -150,18 +150,32 @@ static int look_for_marker(struct xtsfs_volume *volume, const struct xtsfs_volum
 	return 0;
 }
 
+/* The marker's coming and going is no change of the root directory, which users see. Best effort, as for whoever does
+ * not own it. */
+static void put_back_root_mtime(struct xtsfs_store *store, const struct stat *before)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, before->st_mtim};
+
+	(void)store->ops->utimens(store, store->root, NULL, times);
+}
+
 /* Whole or not at all: a part of one would look like somebody's forgery. */
 static int write_marker(struct xtsfs_volume *volume, int64_t unix_s)
 {
 	struct xtsfs_disk_unclean disk = {.unix_s = xtsfs_le64_of((uint64_t)unix_s)};
+	struct xtsfs_store *store = volume->store;
 	struct iovec parts[2];
-	int r;
+	struct stat root;
+	int r = store->ops->fstat(store, store->root, &root);
 
 	memcpy(disk.magic, XTSFS_MAGIC_UNCLEAN, sizeof(disk.magic));
-	r = xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_unclean_tag_parts(&disk, parts), disk.tag);
-	return r < 0 ? r
-		     : xtsfs_file_replace(volume->store, XTSFS_NAME_UNCLEAN, &disk, sizeof(disk),
-					  /* exclusive= */ false);
+	if (r == 0)
+		r = xtsfs_mac_tag(volume->keys->meta, parts, xtsfs_unclean_tag_parts(&disk, parts), disk.tag);
+	if (r == 0)
+		r = xtsfs_file_replace(store, XTSFS_NAME_UNCLEAN, &disk, sizeof(disk), /* exclusive= */ false);
+	if (r == 0)
+		put_back_root_mtime(store, &root);
+	return r;
 }
 
 static int make_marker(struct xtsfs_volume *volume)
@@ -188,10 +202,15 @@ int xtsfs_renew_marker(struct xtsfs_volume *volume)
 int xtsfs_volume_clear_marker(struct xtsfs_volume *volume)
 {
 	struct xtsfs_store *store = volume->store;
+	struct stat root;
 	int r = store->ops->syncfs(store);
 
 	if (r == 0)
+		r = store->ops->fstat(store, store->root, &root);
+	if (r == 0)
 		r = store->ops->unlink(store, store->root, XTSFS_NAME_UNCLEAN, 0);
+	if (r == 0)
+		put_back_root_mtime(store, &root);
 	if (r == -ENOENT)
 		r = 0;
 	if (r == 0)
