@@ -74,15 +74,17 @@ void import_remove_allow(struct import *x, const struct import_source *source, c
 /* Under x->say: who removes one of several names of a file changes the others. NULL, or why it stays. */
 static const char *remove_name(struct import *x, struct import_task *task, const struct import_source *source)
 {
-	bool several = source->st.st_nlink > 1;
 	struct stat st;
 	uint64_t ctime;
+	bool several;
 
 	if (fstatat(task->dir->fd, task->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? NULL : xtsfs_strerror(errno);
-	if (!import_set_has(x->verified, key_of(task->path, &st), &ctime) ||
-	    (several && !import_set_has(x->inodes, inode_key_of(&st), &ctime)) || ctime_of(&st) != ctime)
-		return "it was not found equal, or has changed since";
+	if (!import_set_has(x->verified, key_of(task->path, &st), &ctime))
+		return "it was not found equal";
+	several = import_set_has(x->inodes, inode_key_of(&st), &ctime);
+	if (ctime_of(&st) != ctime)
+		return "it has changed since it was compared";
 	if (unlinkat(task->dir->fd, task->name, 0) < 0)
 		return xtsfs_strerror(errno);
 	if (several && fstat(source->fd, &st) == 0)
@@ -109,7 +111,9 @@ void import_remove_entry(struct import *x, struct import_task *task, const struc
 		import_tell(x, IMPORT_STAYS, task->path, "%s", why);
 		return;
 	}
-	if (is_file) {
+	if (source->st.st_nlink > 1) {
+		import_count(&x->removed.links, 1);
+	} else if (is_file) {
 		import_count(&x->removed.files, 1);
 		import_count(&x->removed.bytes, (uint64_t)source->st.st_size);
 	} else {

@@ -103,6 +103,8 @@ void import_entry_done(struct import *x, struct import_dir *dir, char *chunk)
 	}
 }
 
+#define MARK_MODE 01700
+
 struct names {
 	struct import *x;
 	struct import_dir *dir;
@@ -125,29 +127,47 @@ static bool is_empty(struct import *x, struct import_node *node)
 	return x->target->ops->list(x->target, node, note_any, &names) == 0 && !names.any;
 }
 
-/* Is a directory that was there before the import's? If so it gets the mark. */
+static struct xtsfs_setattr only_mode(mode_t mode)
+{
+	return (struct xtsfs_setattr){
+		.mode_set = true, .mode = mode, .times = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}}};
+}
+
+static bool is_marked(struct import *x, struct import_node *node, const struct stat *st)
+{
+	char value[8];
+
+	return (st->st_mode & 07777) == MARK_MODE ||
+	       x->target->ops->getxattr(x->target, node, IMPORT_MARK, value, sizeof(value)) >= 0;
+}
+
+/* Where there are no extended attributes a mode that nobody uses is the mark. */
+static int mark(struct import *x, struct import_node *node)
+{
+	const struct xtsfs_setattr set = only_mode(MARK_MODE);
+	int r = x->target->ops->setxattr(x->target, node, IMPORT_MARK, "1", 1);
+
+	return r == -EOPNOTSUPP ? x->target->ops->setattr(x->target, node, &set) : r;
+}
+
+/* Is it the import's, or a directory that was there before? The former gets the mark. */
 static int claim(struct import *x, struct import_dir *dir, bool made, const struct stat *st)
 {
-	const struct import_target_ops *ops = x->target->ops;
 	const struct stat *want = &dir->source.st;
-	const struct xtsfs_setattr open_up = {.mode_set = true,
-					      .mode = (st->st_mode & 07777) | 0700,
-					      .times = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}}};
-	char value[8];
+	const struct xtsfs_setattr open_up = only_mode((st->st_mode & 07777) | 0700);
 	bool differs = st->st_mode != want->st_mode ||
 		       (x->is_root && (st->st_uid != want->st_uid || st->st_gid != want->st_gid));
 
-	dir->taken = made || ops->getxattr(x->target, dir->node, IMPORT_MARK, value, sizeof(value)) >= 0 ||
-		     is_empty(x, dir->node) || (differs && x->options->conflict == IMPORT_CONFLICT_OVERWRITE);
+	dir->taken = made || is_marked(x, dir->node, st) || is_empty(x, dir->node) ||
+		     (differs && x->options->conflict == IMPORT_CONFLICT_OVERWRITE);
 	dir->foreign = !dir->taken && differs;
 	if (dir->foreign)
 		import_tell(x, IMPORT_CONFLICT, dir->path, "the directory is there, with another mode or owner");
 	if (!made && !dir->foreign && !x->is_root && (st->st_mode & 0700) != 0700) {
 		dir->taken = true; /* it gets its mode back */
-		(void)!ops->setattr(x->target, dir->node, &open_up);
+		(void)!x->target->ops->setattr(x->target, dir->node, &open_up);
 	}
-	/* Without extended attributes a run that is ended leaves directories of which nobody knows that. */
-	return dir->taken ? ops->setxattr(x->target, dir->node, IMPORT_MARK, "1", 1) : 0;
+	return dir->taken ? mark(x, dir->node) : 0;
 }
 
 static int find_or_make(struct import *x, struct import_dir *dir, const char *name)
@@ -496,7 +516,7 @@ static int find_top(struct import *x, struct import_dir *top, const char *destin
 		r = -ENOTDIR;
 	if (r == 0 && x->phase == IMPORT_COPY)
 		r = claim(x, top, made, &st);
-	return r == -EOPNOTSUPP ? 0 : r;
+	return r;
 }
 
 int import_walk(struct import *x, enum import_phase phase, const char *destination)
