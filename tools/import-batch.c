@@ -33,10 +33,10 @@ static void give_name(struct import *x, const struct import_part *part)
 		import_failed(x, r, "name", path ? path : part->name);
 }
 
-/* The batch is the caller's by now. */
+/* The batch is the caller's by now. Also on the way to an early end: what was copied need not be copied again. */
 static void finish(struct import *x, struct import_part *batch, unsigned count, char *chunk)
 {
-	int r = import_stopped(x) && x->fatal < 0 ? x->fatal : x->target->ops->sync(x->target);
+	int r = x->target->ops->sync(x->target);
 
 	if (r < 0)
 		__atomic_store_n(&x->fatal, r, __ATOMIC_RELAXED);

@@ -204,8 +204,31 @@ static int make_first(struct import *x, struct import_task *task, struct import_
 	return r;
 }
 
+/* An earlier run may have made this name first, and so a file of its own. */
+static bool may_be_replaced(struct import *x, struct import_task *task, const struct import_source *source, char *chunk)
+{
+	struct import_node *node;
+	bool of_source, same;
+	struct stat there;
+	int is = look(x, task, source, &node, &there);
+
+	if (is <= 0)
+		return false;
+	same = is == IS_SAME;
+	if (same && S_ISREG(source->st.st_mode)) {
+		same = x->target->ops->open(x->target, node) == 0;
+		if (same) {
+			same = import_file_compare(x, source, node, chunk, &of_source) == 1;
+			x->target->ops->close(x->target, node);
+		}
+	}
+	x->target->ops->forget(x->target, node);
+	return same || (is == IS_OTHER && x->options->conflict == IMPORT_CONFLICT_OVERWRITE);
+}
+
 /* A further name of a file. 0 or -errno. */
-static int make_link(struct import *x, struct import_task *task, const struct cli_link *link)
+static int make_link(struct import *x, struct import_task *task, const struct import_source *source,
+		     const struct cli_link *link, char *chunk)
 {
 	const struct import_target_ops *ops = x->target->ops;
 	xtsfs_auto_free char *first = NULL;
@@ -226,7 +249,7 @@ static int make_link(struct import *x, struct import_task *task, const struct cl
 		ops->forget(x->target, other);
 		if (there.st_dev == st.st_dev && there.st_ino == st.st_ino) {
 			import_count(&x->same.links, 1);
-		} else if (S_ISDIR(there.st_mode) || x->options->conflict != IMPORT_CONFLICT_OVERWRITE) {
+		} else if (!may_be_replaced(x, task, source, chunk)) {
 			r = -EEXIST;
 		} else {
 			import_part_name(x, part);
@@ -275,7 +298,7 @@ static void copy(struct import *x, struct import_task *task, struct import_sourc
 		first_done(x, task, link, make_first(x, task, source, chunk));
 		return;
 	}
-	r = make_link(x, task, link);
+	r = make_link(x, task, source, link, chunk);
 	if (r == -EMLINK || r == -EPERM || r == -EOPNOTSUPP || r == -ENOENT || r == -ENAMETOOLONG) {
 		import_not_kept(x, IMPORT_LINK, xtsfs_strerror(r), task->path);
 		(void)make_first(x, task, source, chunk);
@@ -284,6 +307,20 @@ static void copy(struct import *x, struct import_task *task, struct import_sourc
 	} else if (r < 0) {
 		failed(x, r, task);
 	}
+}
+
+/* One of the names of a file that was counted already? */
+static bool is_further_name(struct import *x, const struct import_task *task, const struct import_source *source)
+{
+	struct cli_link *link;
+	bool first;
+
+	if (source->st.st_nlink < 2)
+		return false;
+	link = cli_links_find(&x->links, source->st.st_dev, source->st.st_ino, &first);
+	if (link && first)
+		cli_links_done(&x->links, link, &source->st, task->dir->path, task->name);
+	return link && !first;
 }
 
 static void look_only(struct import *x, struct import_task *task, struct import_source *source)
@@ -304,6 +341,8 @@ static void look_only(struct import *x, struct import_task *task, struct import_
 		import_failed(x, is, "look at", task->path);
 	else if (is == IS_DIRECTORY || (is == IS_OTHER && x->options->conflict != IMPORT_CONFLICT_OVERWRITE))
 		(void)conflict(x, task);
+	else if (is_further_name(x, task, source))
+		import_count(is == IS_SAME ? &x->same.links : &x->copied.links, 1);
 	else
 		count_one(is == IS_SAME ? &x->same : &x->copied, &source->st);
 }
