@@ -79,6 +79,11 @@ static int look(struct import *x, struct import_task *task, const struct import_
 	return IS_SAME;
 }
 
+static bool is_special(const struct import_source *source)
+{
+	return !S_ISREG(source->st.st_mode) && !S_ISLNK(source->st.st_mode);
+}
+
 static void count_one(struct import_counts *counts, const struct stat *st)
 {
 	if (S_ISREG(st->st_mode)) {
@@ -199,7 +204,9 @@ static int make_first(struct import *x, struct import_task *task, struct import_
 	import_count(&x->progress.files, 1);
 	if (r == -EEXIST)
 		return conflict(x, task);
-	if (r < 0 && r != -EINTR)
+	if (is_special(source) && (r == -EPERM || r == -EOPNOTSUPP))
+		import_not_kept(x, IMPORT_SPECIAL, xtsfs_strerror(r), task->path);
+	else if (r < 0 && r != -EINTR)
 		failed(x, r, task);
 	return r;
 }
@@ -403,6 +410,8 @@ static void compare(struct import *x, struct import_task *task, struct import_so
 	if (import_was_told(x, task->path, /* and_not_kept= */ false))
 		return;
 	r = x->target->ops->lookup(x->target, task->dir->node, task->name, &node, &there);
+	if (r == -ENOENT && is_special(source) && import_was_told(x, task->path, /* and_not_kept= */ true))
+		return; /* a device, which only root may make */
 	if (r < 0) {
 		import_tell(x, IMPORT_DIFFERENT, task->path, "%s",
 			    r == -ENOENT ? "it is not there" : xtsfs_strerror(r));

@@ -252,16 +252,16 @@ static bool is_left_out(struct import *x, const struct import_dir *parent, const
 
 	if (x->phase == IMPORT_REMOVE)
 		return border;
+	if (border && x->options->one_file_system) {
+		import_tell(x, IMPORT_BORDER, path, "another filesystem is mounted there");
+		return true;
+	}
 	if (is_target(x, &source->st)) {
 		import_tell(x, IMPORT_FAILED, path, "it is the volume itself");
 		return true;
 	}
 	if (is_above(parent, &source->st)) {
 		import_tell(x, IMPORT_FAILED, path, "it is one of the directories that it is in");
-		return true;
-	}
-	if (border && x->options->one_file_system) {
-		import_tell(x, IMPORT_BORDER, path, "another filesystem is mounted there");
 		return true;
 	}
 	return false;
