@@ -110,8 +110,8 @@ static void set_xattrs(struct import *x, const struct import_source *source, str
 
 		if (!is_ours_to_copy(attr))
 			continue;
-		if (bytes < 0) {
-			import_failed(x, (int)bytes, "read an extended attribute of", path);
+		if (bytes < 0) { /* some peers list what they do not give out */
+			import_not_kept(x, IMPORT_XATTR, xtsfs_strerror((int)bytes), path);
 			continue;
 		}
 		r = ops->setxattr(x->target, node, attr, room.value, (size_t)bytes);
