@@ -27,7 +27,7 @@ enum xtsfs_exit {
 	XTSFS_EXIT_OTHER_VOLUME = 15, /* a header backup of another volume */
 	XTSFS_EXIT_NOT_MOUNTED = 16,  /* nothing is mounted there, or its daemon does not answer */
 	XTSFS_EXIT_NOT_KEPT = 17,     /* all content was had, but not everything of it could be kept */
-	XTSFS_EXIT_DAMAGED = 18	      /* verify: something is damaged or changed from outside */
+	XTSFS_EXIT_DAMAGED = 18	      /* verify: something is damaged or changed from outside; import: differs */
 };
 
 /* fsck.xtsfs, and xtsfsctl fsck: the bits of fsck(8). */
