@@ -14,8 +14,6 @@
 
 #include <string.h>
 
-#define LARGE_BYTES (16U << 20) /* a file for which a flush of its own does not matter */
-
 enum presence { IS_ABSENT, IS_SAME, IS_OTHER, IS_DIRECTORY };
 
 static bool is_same_owner(const struct import *x, const struct stat *a, const struct stat *b)
@@ -125,7 +123,8 @@ static int make_part(struct import *x, struct import_task *task, struct import_s
 	return 0;
 }
 
-/* A part that is whole gets its name at once. */
+/* A part that is whole gets its name at once. Where everything can be made durable that is better than this file alone:
+ * btrfs writes a log for one file, in which things around it have names without what is in them. */
 static int name_part(struct import *x, struct import_task *task, const struct import_part *part,
 		     const struct import_source *source)
 {
@@ -134,7 +133,9 @@ static int name_part(struct import *x, struct import_task *task, const struct im
 	struct stat st;
 	int r = 0;
 
-	if (S_ISREG(source->st.st_mode)) {
+	if (S_ISREG(source->st.st_mode) && ops->sync) {
+		r = ops->sync(x->target);
+	} else if (S_ISREG(source->st.st_mode)) {
 		r = ops->lookup(x->target, task->dir->node, part->part, &node, &st);
 		if (r == 0) {
 			r = ops->fsync(x->target, node);
@@ -169,7 +170,7 @@ static int make(struct import *x, struct import_task *task, struct import_source
 		import_count(&x->copied.bytes, (uint64_t)source->st.st_size);
 	else
 		count_one(&x->copied, &source->st);
-	if (is_file && x->target->ops->sync && source->st.st_nlink < 2 && source->st.st_size < (off_t)LARGE_BYTES) {
+	if (is_file && x->target->ops->sync && source->st.st_nlink < 2) {
 		import_batch_add(x, &part, (uint64_t)source->st.st_size, chunk);
 		return 0;
 	}

@@ -141,13 +141,17 @@ static bool is_marked(struct import *x, struct import_node *node, const struct s
 	       x->target->ops->getxattr(x->target, node, IMPORT_MARK, value, sizeof(value)) >= 0;
 }
 
-/* Where there are no extended attributes a mode that nobody uses is the mark. */
+/* Where there are no extended attributes a mode that nobody uses is the mark. It is durable before what is in the
+ * directory: a sync of everything has it too. */
 static int mark(struct import *x, struct import_node *node)
 {
+	const struct import_target_ops *ops = x->target->ops;
 	const struct xtsfs_setattr set = only_mode(MARK_MODE);
-	int r = x->target->ops->setxattr(x->target, node, IMPORT_MARK, "1", 1);
+	int r = ops->setxattr(x->target, node, IMPORT_MARK, "1", 1);
 
-	return r == -EOPNOTSUPP ? x->target->ops->setattr(x->target, node, &set) : r;
+	if (r == -EOPNOTSUPP)
+		r = ops->setattr(x->target, node, &set);
+	return r == 0 && !ops->sync ? ops->fsync(x->target, node) : r;
 }
 
 /* Is it the import's, or a directory that was there before? The former gets the mark. */

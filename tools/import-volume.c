@@ -245,11 +245,6 @@ static int volume_truncate(struct import_target *target, struct import_node *nod
 	return xtsfs_setattr(target->fs.fs, core(node), &set, NULL);
 }
 
-static int volume_fsync(struct import_target *target, struct import_node *node)
-{
-	return xtsfs_fsync(target->fs.fs, core(node), /* data_only= */ false);
-}
-
 static int volume_sync(struct import_target *target)
 {
 	struct xtsfs_store *store = target->fs.volume.store;
@@ -295,7 +290,6 @@ static const struct import_target_ops volume_ops = {
 	.seek = volume_seek,
 	.write = volume_write,
 	.truncate = volume_truncate,
-	.fsync = volume_fsync,
 	.sync = volume_sync,
 	.settle = volume_settle,
 	.done = volume_done,

@@ -67,10 +67,10 @@ struct import_target_ops {
 	int (*write)(struct import_target *target, struct import_node *node, const void *data, size_t bytes,
 		     uint64_t offset);
 	int (*truncate)(struct import_target *target, struct import_node *node, uint64_t bytes);
-	/** Make the content of a file that was written durable. */
-	int (*fsync)(struct import_target *target, struct import_node *node);
-	/** Make everything durable that was written so far and is closed; NULL where only fsync() does. */
+	/** Make everything durable that was written so far and is closed. NULL where only fsync() does. */
 	int (*sync)(struct import_target *target);
+	/** The same for one file or directory. NULL where sync() is. */
+	int (*fsync)(struct import_target *target, struct import_node *node);
 	/** Everything durable, and what this program knows of it forgotten: what is read from then on is what is
 	 * stored, and nothing can be written. Nodes are of no use any more. An exit code. */
 	int (*settle)(struct import_target *target);
