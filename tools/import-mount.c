@@ -304,9 +304,13 @@ static int mount_fsync(struct import_target *target, struct import_node *node)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+/* Each file and directory was synced; where the ciphertext can be reached so is all of it. */
 static int mount_settle(struct import_target *target)
 {
-	return syncfs(target->root_fd) < 0 ? cli_fail(-errno, "cannot make the mount durable") : 0;
+	if (syncfs(target->root_fd) < 0 || fsync(target->root_fd) < 0 ||
+	    (target->dir_fd >= 0 && syncfs(target->dir_fd) < 0))
+		return cli_fail(-errno, "cannot make the mount durable");
+	return 0;
 }
 
 static void mount_done(struct import_target *target)
@@ -360,6 +364,10 @@ int import_mount_open(const char *path, bool read_only, struct import_target *ta
 	cli_mounts_done(&mounts);
 	if (exit_code)
 		return exit_code;
+	if (target->dir_fd >= 0 && fstat(target->dir_fd, &st) == 0) {
+		target->store_dev = st.st_dev;
+		target->store_ino = st.st_ino;
+	}
 	target->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (target->root_fd < 0 || fstat(target->root_fd, &st) < 0)
 		return cli_fail(-errno, "cannot open '%s'", path);

@@ -71,13 +71,16 @@ void import_remove_allow(struct import *x, const struct import_source *source, c
 	/* Without memory it is not in the set, and stays. */
 }
 
-/* Under x->say: who removes one of several names of a file changes the others. NULL, or why it stays. */
-static const char *remove_name(struct import *x, struct import_task *task, const struct import_source *source)
+/* Under x->say: who removes one of several names of a file changes the others. NULL, or why it stays. *@ret_last: the
+ * file has no other name. */
+static const char *remove_name(struct import *x, struct import_task *task, const struct import_source *source,
+			       bool *ret_last)
 {
 	struct stat st;
 	uint64_t ctime;
 	bool several;
 
+	*ret_last = false;
 	if (fstatat(task->dir->fd, task->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? NULL : xtsfs_strerror(errno);
 	if (!import_set_has(x->verified, key_of(task->path, &st), &ctime))
@@ -87,6 +90,7 @@ static const char *remove_name(struct import *x, struct import_task *task, const
 		return "it has changed since it was compared";
 	if (unlinkat(task->dir->fd, task->name, 0) < 0)
 		return xtsfs_strerror(errno);
+	*ret_last = st.st_nlink < 2;
 	if (several && fstat(source->fd, &st) == 0)
 		import_set_change(x->inodes, inode_key_of(&st), ctime_of(&st));
 	return NULL;
@@ -97,6 +101,7 @@ void import_remove_entry(struct import *x, struct import_task *task, const struc
 	bool is_file = S_ISREG(source->st.st_mode);
 	xtsfs_auto_fd fd = is_file ? import_source_read(source, O_NONBLOCK) : -1;
 	const char *why = NULL;
+	bool last = false;
 
 	if (import_was_told(x, task->path, /* and_not_kept= */ true))
 		why = "not all of it was kept";
@@ -105,13 +110,13 @@ void import_remove_entry(struct import *x, struct import_task *task, const struc
 	if (!why) {
 		xtsfs_guard_mutex(&x->say);
 
-		why = remove_name(x, task, source);
+		why = remove_name(x, task, source, &last);
 	}
 	if (why) {
 		import_tell(x, IMPORT_STAYS, task->path, "%s", why);
 		return;
 	}
-	if (source->st.st_nlink > 1) {
+	if (!last) {
 		import_count(&x->removed.links, 1);
 	} else if (is_file) {
 		import_count(&x->removed.files, 1);

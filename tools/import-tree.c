@@ -245,7 +245,10 @@ static bool is_above(const struct import_dir *dir, const struct stat *st)
 
 static bool is_target(const struct import *x, const struct stat *st)
 {
-	return st->st_dev == x->target->dev && (x->target->ino == 0 || st->st_ino == x->target->ino);
+	const struct import_target *target = x->target;
+
+	return (st->st_dev == target->dev && (target->ino == 0 || st->st_ino == target->ino)) ||
+	       (st->st_dev == target->store_dev && st->st_ino == target->store_ino);
 }
 
 /* Not to be entered? Told, where it is somebody's loss. */
@@ -447,6 +450,28 @@ static int next_name(const char **path, char ret_name[static 256])
 	return strcmp(ret_name, ".") == 0 || strcmp(ret_name, "..") == 0 ? -EINVAL : 0;
 }
 
+static int make_component(struct import *x, struct import_node *dir, const char *name, struct import_node **ret_node,
+			  struct stat *ret_stat)
+{
+	const struct import_target_ops *ops = x->target->ops;
+	const struct xtsfs_setattr usual = only_mode(0755);
+	struct import_node *node;
+	int r = ops->mkdir(x->target, dir, name, &node);
+
+	if (r < 0)
+		return r;
+	r = ops->setattr(x->target, node, &usual);
+	if (r == 0)
+		r = ops->getattr(x->target, node, ret_stat);
+	if (r == 0 && !ops->sync)
+		r = ops->fsync(x->target, dir);
+	if (r < 0)
+		ops->forget(x->target, node);
+	else
+		*ret_node = node;
+	return r;
+}
+
 /* From @node (taken) along @path; directories that are missing are made, if that is wanted. */
 static int go_along(struct import *x, struct import_node *node, const char *path, bool make, bool *ret_made,
 		    struct import_node **ret_node, struct stat *ret_stat)
@@ -463,16 +488,7 @@ static int go_along(struct import *x, struct import_node *node, const char *path
 		if (r == 0)
 			r = ops->lookup(x->target, node, name, &next, ret_stat);
 		if (r == -ENOENT && make) {
-			const struct xtsfs_setattr usual = {
-				.mode_set = true,
-				.mode = 0755,
-				.times = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}}};
-
-			r = ops->mkdir(x->target, node, name, &next);
-			if (r == 0)
-				r = ops->setattr(x->target, next, &usual);
-			if (r == 0)
-				r = ops->getattr(x->target, next, ret_stat);
+			r = make_component(x, node, name, &next, ret_stat);
 			*ret_made = true;
 		}
 		if (r == 0) {

@@ -308,7 +308,7 @@ int import_volume_open(const char *dir, const struct cli_unlock *unlock, bool re
 	target->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (target->dir_fd < 0 || fstat(target->dir_fd, &st) < 0)
 		return cli_fail(-errno, "cannot open '%s'", dir);
-	target->dev = st.st_dev;
-	target->ino = st.st_ino;
+	target->dev = target->store_dev = st.st_dev;
+	target->ino = target->store_ino = st.st_ino;
 	return 0;
 }

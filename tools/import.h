@@ -81,6 +81,8 @@ struct import_target {
 	const struct import_target_ops *ops;
 	dev_t dev; /* what must not be copied into itself: this directory, or with ino 0 all of this filesystem */
 	ino_t ino;
+	dev_t store_dev; /* nor this directory, of the ciphertext */
+	ino_t store_ino;
 	int dir_fd;	  /* of the volume's directory; of a mount -1 if it cannot be opened */
 	int root_fd;	  /* of a mount */
 	struct cli_fs fs; /* of a volume */
