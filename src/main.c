@@ -14,6 +14,7 @@
 #include "fuse/mounts.h"
 #include "fuse/options.h"
 #include "fuse/remount.h"
+#include "fuse/reverse.h"
 #include "fuse/session.h"
 #include "fuse/umount.h"
 
@@ -81,16 +82,34 @@ static int unlock(struct xtsfs_options *options, const struct xtsfs_conf *conf, 
 	return 0;
 }
 
-static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **ret_store, struct xtsfs_conf **ret_conf)
+/* What is mounted, and where its configuration is: elsewhere for a reverse view only. */
+struct place {
+	struct xtsfs_store *store, *aside;
+	struct xtsfs_reverse_params reverse;
+};
+
+static struct xtsfs_store *conf_store(const struct place *place)
+{
+	return place->aside ? place->aside : place->store;
+}
+
+static int load_conf(struct xtsfs_options *options, struct place *place, struct xtsfs_conf **ret_conf)
 {
 	char problem[512] = "";
-	int why_copy, r = xtsfs_store_posix_new(options->source, ret_store);
+	int why_copy, code, r = xtsfs_store_posix_new(options->source, &place->store);
 
 	if (r < 0) {
 		xtsfs_error("cannot open '%s': %s", options->source, xtsfs_strerror(r));
 		return XTSFS_EXIT_NOT_VOLUME;
 	}
-	r = xtsfs_conf_load_any(*ret_store, ret_conf, &why_copy, problem, sizeof(problem));
+	code = options->reverse ? xtsfs_reverse_prepare(options, place->store, &place->aside, &place->reverse) : 0;
+	if (code)
+		return code;
+	r = xtsfs_conf_load_any(conf_store(place), ret_conf, &why_copy, problem, sizeof(problem));
+	if (r == -ENOENT && options->reverse) {
+		xtsfs_reverse_explain(options);
+		return XTSFS_EXIT_NOT_VOLUME;
+	}
 	if (r == -ENOENT) {
 		xtsfs_error("'%s' is not an xtsfs volume: it has no " XTSFS_NAME_CONF "; make one with xtsfsctl init",
 			    options->source);
@@ -103,7 +122,7 @@ static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **r
 	return 0;
 }
 
-static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, struct xtsfs_store *store,
+static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, const struct place *place,
 		 struct xtsfs_volume *volume, const struct xtsfs_mount_facts *facts)
 {
 	struct xtsfs_session *session;
@@ -115,8 +134,9 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 	if (r < 0)
 		xtsfs_error("cannot write '%s': %s", options->pidfile, xtsfs_strerror(r));
 	if (r == 0) {
-		xtsfs_session_control(session, options, store, facts);
-		r = xtsfs_daemon_ready(daemon, options, store->root, strcmp(facts->engine, "kernel") == 0);
+		xtsfs_session_control(session, options, conf_store(place), facts);
+		r = xtsfs_daemon_ready(daemon, options, place->store->root, place->aside ? place->aside->root : -1,
+				       strcmp(facts->engine, "kernel") == 0);
 		if (r < 0)
 			xtsfs_error("cannot go into the background: %s", xtsfs_strerror(r));
 	}
@@ -136,7 +156,7 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 /* Everything from the config on, in the process that will serve. An exit code. */
 static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 {
-	struct xtsfs_store *store = NULL;
+	struct place place = {0};
 	struct xtsfs_conf *conf = NULL;
 	struct xtsfs_secret *key = NULL;
 	struct xtsfs_volume *volume;
@@ -157,7 +177,8 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	snprintf(holder, sizeof(holder), "xtsfs, process %ld, mounted at %.*s", (long)getpid(), XTSFS_HOLDER_PATH_BYTES,
 		 options->mountpoint);
 	params.holder = holder;
-	code = load_conf(options, &store, &conf);
+	code = load_conf(options, &place, &conf);
+	params.reverse = options->reverse ? &place.reverse : NULL;
 	if (code == 0)
 		code = unlock(options, conf, &key, &facts);
 	if (code == 0) {
@@ -171,7 +192,7 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	}
 	if (code == 0) {
 		do
-			r = xtsfs_volume_open(store, conf->config, key, &params, &volume, problem, sizeof(problem));
+			r = xtsfs_volume_open(place.store, conf->config, key, &params, &volume, problem, sizeof(problem));
 		while (r == -EBUSY && xtsfs_mounts_is_ending(options->source, &tries));
 		key = xtsfs_secret_free(key);
 		if (r < 0) {
@@ -182,12 +203,12 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 			if (r < 0)
 				xtsfs_warning("fewer crypto handles than threads: %s, going on with those there are",
 					      xtsfs_strerror(r));
-			r = options->allow_other ? xtsfs_store_posix_obey_limits(store) : 0;
+			r = options->allow_other && !options->reverse ? xtsfs_store_posix_obey_limits(place.store) : 0;
 			if (r < 0)
 				xtsfs_warning("cannot hold users to quotas: %s, going on", xtsfs_strerror(r));
 			facts.threads = params.threads;
 			facts.engine = params.engine->name;
-			code = serve(options, daemon, store, volume, &facts);
+			code = serve(options, daemon, &place, volume, &facts);
 			xtsfs_notify("STOPPING=1", "Writing everything out to '%s'", options->source);
 			r = xtsfs_volume_close(volume);
 			if (r < 0) {
@@ -198,7 +219,8 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	}
 	xtsfs_secret_free(key);
 	xtsfs_conf_free(conf);
-	xtsfs_store_free(store);
+	xtsfs_store_free(place.aside);
+	xtsfs_store_free(place.store);
 	return code;
 }
 

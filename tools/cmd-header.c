@@ -20,10 +20,12 @@
 #include "core/keys.h"
 #include "core/replace.h"
 #include "format/header.h"
+#include "store/aside.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/file.h>
 
 #define PROBLEM_BYTES 512
@@ -110,9 +112,14 @@ static int verify_backup(struct restore *restore)
 static int look_in_place(struct restore *restore)
 {
 	char problem[PROBLEM_BYTES];
+	bool reverse;
 	int r;
 
-	r = xtsfs_store_posix_new(restore->dir, &restore->store);
+	/* What is not there can only be a file: that of a reverse view which was lost. */
+	if (access(restore->dir, F_OK) < 0 && errno == ENOENT)
+		r = xtsfs_store_aside_new(restore->dir, &restore->store);
+	else
+		r = cli_store_open(restore->dir, &restore->store, &reverse);
 	if (r < 0)
 		return cli_fail(r, "cannot open '%s'", restore->dir);
 	r = cli_conf_lock(restore->store, restore->dir, &restore->conf_lock_handle);

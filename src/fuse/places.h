@@ -106,4 +106,13 @@ void xtsfs_counts_sum(struct xtsfs_counts *ret_counts);
 uint64_t xtsfs_counts_percentile(const struct xtsfs_counts *counts, enum xtsfs_latency class, unsigned permille);
 const char *xtsfs_kind_name(enum xtsfs_kind kind);
 
+/* watched_NAME(): PREFIX_NAME() under the eye of the watchdog, and counted. */
+#define WATCHED(prefix, name, parameters, arguments)  \
+	static void watched_##name parameters         \
+	{                                             \
+		xtsfs_place_begin(XTSFS_KIND_##name); \
+		prefix##_##name arguments;            \
+		xtsfs_place_end(XTSFS_KIND_##name);   \
+	}
+
 #endif

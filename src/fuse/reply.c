@@ -5,6 +5,7 @@
 #include "fuse/ops.h"
 
 #include "base/log.h"
+#include "core/reverse.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -46,14 +47,21 @@ static double told_for_s(struct xtsfs_node *node, const struct stat *st)
 	return timeout_s;
 }
 
+static double reverse_timeout_s(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) ? 0 : XTSFS_REVERSE_TIMEOUT_S;
+}
+
 void xtsfs_reply_attr(fuse_req_t req, struct xtsfs_node *node, const struct stat *st)
 {
-	fuse_reply_attr(req, st, told_for_s(node, st));
+	fuse_reply_attr(req, st, xtsfs_req_mount(req)->is_reverse ? reverse_timeout_s(st) : told_for_s(node, st));
 }
 
 struct fuse_entry_param xtsfs_entry(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st)
 {
-	struct fuse_entry_param entry = {.attr_timeout = told_for_s(node, st), .entry_timeout = XTSFS_TIMEOUT_S};
+	bool reverse = xtsfs_is_reverse(volume);
+	struct fuse_entry_param entry = {.attr_timeout = reverse ? reverse_timeout_s(st) : told_for_s(node, st),
+					 .entry_timeout = reverse ? XTSFS_REVERSE_TIMEOUT_S : XTSFS_TIMEOUT_S};
 
 	entry.ino = node == xtsfs_root(volume) ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
 	entry.attr = *st;
@@ -65,7 +73,7 @@ void xtsfs_reply_entry(fuse_req_t req, int error, struct xtsfs_node *node, const
 	struct xtsfs_volume *volume = xtsfs_req_volume(req);
 	struct fuse_entry_param entry;
 
-	if (error == -ENOENT && negative) {
+	if (error == -ENOENT && negative && !xtsfs_is_reverse(volume)) {
 		memset(&entry, 0, sizeof(entry));
 		entry.entry_timeout = XTSFS_TIMEOUT_S;
 		fuse_reply_entry(req, &entry);

@@ -91,6 +91,10 @@ void xtsfs_op_init(void *userdata, struct fuse_conn_info *conn)
 		do_without(conn, unwanted[i]);
 	if (mount->no_xattr)
 		do_without(conn, FUSE_CAP_POSIX_ACL);
+	if (mount->is_reverse) { /* what would rest on nobody else changing anything */
+		do_without(conn, FUSE_CAP_WRITEBACK_CACHE);
+		do_without(conn, FUSE_CAP_CACHE_SYMLINKS);
+	}
 	conn->max_write = XTSFS_REPLY_BYTES;
 	conn->max_readahead = XTSFS_REPLY_BYTES;
 	conn->max_background = 64;
@@ -178,6 +182,9 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 		session->mount.volume = volume;
 		session->mount.helper = helper;
 		session->mount.no_xattr = options->no_xattr;
+		session->mount.is_reverse = options->reverse;
+		if (options->reverse)
+			xtsfs_reverse_ops(&ops);
 		session->watchdog_s = options->watchdog_s;
 		session->idle = (struct xtsfs_idle_params){
 			.limit_s = options->idle_s, .mountpoint = options->mountpoint, .helper = helper};
