@@ -121,15 +121,18 @@ static const char *parse_set(const char *at, const char *end, uint8_t ret_set[32
 	return at + 1;
 }
 
-/* Stars, of which the first is at @at. Returns what is behind what was taken. */
-static const char *parse_stars(const char *begin, const char *at, const char *end, struct step *ret_step)
+/*
+ * Stars, of which the first is at @at. Returns what is behind what was taken. @first: the first of the pattern's
+ * characters that is not only itself. git compares what is before that by itself, so stars there are at a beginning.
+ */
+static const char *parse_stars(const char *first, const char *at, const char *end, struct step *ret_step)
 {
 	const char *next = at;
 	bool whole;
 
 	while (next < end && *next == '*')
 		next++;
-	whole = next - at > 1 && (at == begin || at[-1] == '/') &&
+	whole = next - at > 1 && (at == first || at[-1] == '/') &&
 		(next == end || *next == '/' || (next + 1 < end && next[0] == '\\' && next[1] == '/'));
 	ret_step->kind = !whole ? STEP_STAR : next < end && *next == '/' ? STEP_PARTS : STEP_ALL;
 	return next + (ret_step->kind == STEP_PARTS);
@@ -137,12 +140,16 @@ static const char *parse_stars(const char *begin, const char *at, const char *en
 
 static bool parse_steps(struct pattern *pattern, const char *begin, const char *end)
 {
+	const char *first = begin;
+
+	while (first < end && !strchr("*?[\\", *first))
+		first++;
 	for (const char *at = begin; at < end;) {
 		struct step *step = &pattern->step[pattern->steps++];
 
 		step->kind = STEP_SET;
 		if (*at == '*') {
-			at = parse_stars(begin, at, end, step);
+			at = parse_stars(first, at, end, step);
 		} else if (*at == '[') {
 			at = parse_set(at + 1, end, step->set);
 			if (!at)
