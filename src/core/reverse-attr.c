@@ -87,6 +87,8 @@ int xtsfs_reverse_getattr(struct xtsfs_volume *volume, struct xtsfs_node *node, 
 	if (xtsfs_virtual_of(node))
 		return xtsfs_reverse_virtual_stat(volume, node, ret_stat);
 	r = xtsfs_reverse_source_stat(volume, node, &st);
+	if (r == -ESTALE && xtsfs_reverse_open_stat(volume, node, &st))
+		r = 0;
 	if (r < 0)
 		return r;
 	return node->is_root

@@ -196,6 +196,16 @@ void xtsfs_reverse_close(struct xtsfs_reverse_file *file)
 	free(file);
 }
 
+bool xtsfs_reverse_open_stat(struct xtsfs_volume *volume, const struct xtsfs_node *node, struct stat *ret_stat)
+{
+	xtsfs_guard_mutex(&volume->reverse->mutex);
+
+	for (const struct xtsfs_reverse_file *file = volume->reverse->open; file; file = file->next)
+		if (file->node == node && file->fd)
+			return volume->store->ops->fstat(volume->store, file->fd->handle, ret_stat) == 0;
+	return false;
+}
+
 /* ---- groups ---- */
 
 int xtsfs_reverse_next_sector(struct xtsfs_reverse_file *file, uint64_t sector_no, bool hole, uint64_t *ret_sector_no)

@@ -116,6 +116,8 @@ xtsfs_must_check ssize_t xtsfs_reverse_listxattr(struct xtsfs_volume *volume, st
 						 size_t room);
 
 /* ---- reverse-file.c, reverse-cache.c ---- */
+/** Of a file that is open, and has lost its name meanwhile. */
+bool xtsfs_reverse_open_stat(struct xtsfs_volume *volume, const struct xtsfs_node *node, struct stat *ret_stat);
 /* One open file of the view. */
 struct xtsfs_reverse_file {
 	struct xtsfs_volume *volume;
