@@ -192,7 +192,8 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	}
 	if (code == 0) {
 		do
-			r = xtsfs_volume_open(place.store, conf->config, key, &params, &volume, problem, sizeof(problem));
+			r = xtsfs_volume_open(place.store, conf->config, key, &params, &volume, problem,
+					      sizeof(problem));
 		while (r == -EBUSY && xtsfs_mounts_is_ending(options->source, &tries));
 		key = xtsfs_secret_free(key);
 		if (r < 0) {

@@ -27,8 +27,8 @@ struct cli_volume {
 	struct xtsfs_secret *volume_key; /* NULL until unlocked */
 	int slot;			 /* which opened; -1 until then */
 	int lock_handle;		 /* CLI_CHANGE, else -1 */
-	bool is_reverse; /* it is the configuration of a reverse view, aside of a plain directory */
-	int why_copy;	 /* conf is the copy: the error of xtsfs.conf; else 0 */
+	bool is_reverse;		 /* it is the configuration of a reverse view, aside of a plain directory */
+	int why_copy;			 /* conf is the copy: the error of xtsfs.conf; else 0 */
 };
 #define CLI_VOLUME_NONE ((struct cli_volume){.slot = -1, .lock_handle = -1})
 

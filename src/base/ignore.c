@@ -19,10 +19,10 @@
 #include <sys/stat.h>
 
 enum step_kind {
-	STEP_SET,     /* one character of the set */
-	STEP_STAR,    /* any characters but slashes */
-	STEP_ALL,     /* any characters */
-	STEP_PARTS,   /* nothing, or any characters and then a slash */
+	STEP_SET,   /* one character of the set */
+	STEP_STAR,  /* any characters but slashes */
+	STEP_ALL,   /* any characters */
+	STEP_PARTS, /* nothing, or any characters and then a slash */
 };
 
 struct step {
@@ -58,9 +58,9 @@ static bool set_add_class(uint8_t set[32], const char *name, size_t chars)
 	static const struct {
 		const char *name, *ranges; /* pairs of ends */
 	} classes[] = {
-		{"alnum", "09AZaz"}, {"alpha", "AZaz"},	  {"blank", "\t\t  "}, {"cntrl", "\001\037\177\177"},
-		{"digit", "09"},     {"graph", "!~"},	  {"lower", "az"},     {"print", " ~"},
-		{"punct", "!/:@[`{~"}, {"space", "\t\r  "}, {"upper", "AZ"},	       {"xdigit", "09AFaf"},
+		{"alnum", "09AZaz"},   {"alpha", "AZaz"},   {"blank", "\t\t  "}, {"cntrl", "\001\037\177\177"},
+		{"digit", "09"},       {"graph", "!~"},	    {"lower", "az"},	 {"print", " ~"},
+		{"punct", "!/:@[`{~"}, {"space", "\t\r  "}, {"upper", "AZ"},	 {"xdigit", "09AFaf"},
 	};
 
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
@@ -154,10 +154,10 @@ static bool parse_steps(struct pattern *pattern, const char *begin, const char *
 			at = parse_set(at + 1, end, step->set);
 			if (!at)
 				return false;
-			step->set['/' / 8] &= (uint8_t)~(1U << '/' % 8);
+			step->set['/' / 8] &= (uint8_t) ~(1U << '/' % 8);
 		} else if (*at == '?') {
 			set_add(step->set, 1, 255);
-			step->set['/' / 8] &= (uint8_t)~(1U << '/' % 8);
+			step->set['/' / 8] &= (uint8_t) ~(1U << '/' % 8);
 			at++;
 		} else {
 			if (*at == '\\' && ++at == end)

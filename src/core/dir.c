@@ -94,8 +94,8 @@ int xtsfs_lookup(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 
 struct xtsfs_dir {
 	struct xtsfs_volume *volume;
-	struct xtsfs_node *node;	   /* referenced */
-	struct xtsfs_dir *next, **at_list; /* file_mutex: volume.open_dirs, and what points to this one */
+	struct xtsfs_node *node;	    /* referenced */
+	struct xtsfs_dir *next, **at_list;  /* file_mutex: volume.open_dirs, and what points to this one */
 	struct xtsfs_reverse_list *reverse; /* does it all in a reverse view; else NULL */
 	uint8_t dirid[XTSFS_ID_BYTES];
 	int handle;

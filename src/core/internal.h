@@ -65,7 +65,7 @@ struct xtsfs_node {
 struct xtsfs_volume {
 	struct xtsfs_store *store;
 	struct xtsfs_reverse *reverse; /* NULL: an ordinary volume; else the store is a plain directory (reverse.h) */
-	struct xtsfs_keys *keys; /* NULL while it is locked (lock.c) */
+	struct xtsfs_keys *keys;       /* NULL while it is locked (lock.c) */
 	pthread_rwlock_t key_lock;
 	uint8_t uuid[XTSFS_UUID_BYTES];
 	unsigned content_keys;

@@ -363,7 +363,7 @@ char *xtsfs_node_describe(struct xtsfs_volume *volume, struct xtsfs_node *node)
 		if (volume->reverse)
 			snprintf(name, sizeof(name), "%s", backing);
 		else if (xtsfs_dirid_get(volume, parent, dirid) == 0 &&
-		    xtsfs_fd_get(volume, parent, XTSFS_ACCESS_PATH, &dir) == 0) {
+			 xtsfs_fd_get(volume, parent, XTSFS_ACCESS_PATH, &dir) == 0) {
 			if (xtsfs_names_open(volume, dirid, dir->handle, backing, name) < 0)
 				strcpy(name, "?");
 			xtsfs_fd_put(volume, dir);

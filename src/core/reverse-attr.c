@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SALT_BYTES 16U
+#define SALT_BYTES	  16U
 #define DISK_SECTOR_BYTES 512U
 
 /* So that a file without holes never looks as if it had some, and one with holes about as large as it is. */
@@ -34,7 +34,7 @@ static blkcnt_t blocks_of(const struct stat *st, uint64_t cipher_bytes)
 
 uint64_t xtsfs_reverse_cipher_bytes(const struct xtsfs_volume *volume, uint64_t plain_bytes)
 {
-	return plain_bytes == 0			? 0
+	return plain_bytes == 0			 ? 0
 	       : plain_bytes <= XTSFS_INLINE_MAX ? xtsfs_inline_cipher_bytes(plain_bytes)
 						 : xtsfs_plain_to_cipher_bytes(volume->layout, plain_bytes);
 }
@@ -104,8 +104,7 @@ int xtsfs_reverse_node_id(struct xtsfs_volume *volume, struct xtsfs_node *node, 
 	if (S_ISDIR(node->type))
 		return xtsfs_dirid_get(volume, node, ret_id);
 	r = xtsfs_reverse_source_stat(volume, node, &st);
-	return r < 0 ? r
-		     : xtsfs_reverse_object_id(volume, node->links->parent, node->links->backing_name, &st, ret_id);
+	return r < 0 ? r : xtsfs_reverse_object_id(volume, node->links->parent, node->links->backing_name, &st, ret_id);
 }
 
 /* ---- virtual files ---- */

@@ -195,9 +195,9 @@ static int find(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char 
 		return r;
 	r = volume->store->ops->stat(volume->store, fd->handle, name, ret_stat);
 	xtsfs_fd_put(volume, fd);
-	if (r == 0 && (is_outside(volume, dir->dev) ||
-		       (is_outside(volume, ret_stat->st_dev) && !S_ISDIR(ret_stat->st_mode)) ||
-		       !xtsfs_reverse_shows(volume, dir, path, name, S_ISDIR(ret_stat->st_mode))))
+	if (r == 0 &&
+	    (is_outside(volume, dir->dev) || (is_outside(volume, ret_stat->st_dev) && !S_ISDIR(ret_stat->st_mode)) ||
+	     !xtsfs_reverse_shows(volume, dir, path, name, S_ISDIR(ret_stat->st_mode))))
 		return -ENOENT;
 	return r;
 }

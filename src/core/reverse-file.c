@@ -389,9 +389,8 @@ static uint64_t group_start(const struct xtsfs_reverse_file *file, uint64_t grou
 /* The group that has this offset: the last one has what is behind its last sector, too. */
 static uint64_t group_at(const struct xtsfs_reverse_file *file, uint64_t offset)
 {
-	uint64_t group_no = xtsfs_has_tags(&file->io)
-				    ? offset / (XTSFS_GROUP_BLOCKS * (uint64_t)XTSFS_BLOCK_BYTES)
-				    : (offset - XTSFS_BLOCK_BYTES) / GROUP_PLAIN_BYTES;
+	uint64_t group_no = xtsfs_has_tags(&file->io) ? offset / (XTSFS_GROUP_BLOCKS * (uint64_t)XTSFS_BLOCK_BYTES)
+						      : (offset - XTSFS_BLOCK_BYTES) / GROUP_PLAIN_BYTES;
 
 	return group_no < file->groups ? group_no : file->groups - 1;
 }

@@ -124,7 +124,7 @@ struct xtsfs_reverse_file {
 	struct xtsfs_reverse_file *next, **at_list; /* reverse.mutex: reverse.open, and what points to this one */
 	struct xtsfs_node *node;		    /* referenced */
 	struct xtsfs_fd *fd;			    /* NULL for a virtual one */
-	struct stat seen;	 /* of the source when it was opened */
+	struct stat seen;			    /* of the source when it was opened */
 	uint64_t cipher_bytes;
 	struct xtsfs_file file; /* the header, and block 0 where it is not one of a group */
 	struct xtsfs_io io;

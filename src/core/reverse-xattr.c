@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One attribute after another as it would be called; 1 and *@ret_attr, 0 at the end. What is none of ours is passed over. */
+/* One attribute after another as it would be called; 1 and *@ret_attr, 0 at the end. What is none of ours is passed
+ * over. */
 static int next_sealed(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *end, const char **at,
 		       const char **ret_name, struct xtsfs_xattr_sealed *ret_attr)
 {

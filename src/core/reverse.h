@@ -5,9 +5,9 @@
  * Layer:   core.
  * Threads: any function from any thread.
  * A volume that was opened so answers xtsfs_lookup(), xtsfs_opendir() and what belongs to it, xtsfs_getattr(),
- * xtsfs_readlink(), xtsfs_getxattr() and xtsfs_listxattr() of fs.h with encrypted names, cipher sizes and sealed values;
- * here is what is different with content. The plain files are read as they are opened, by whoever opened the volume,
- * and never changed.
+ * xtsfs_readlink(), xtsfs_getxattr() and xtsfs_listxattr() of fs.h with encrypted names, cipher sizes and sealed
+ * values; here is what is different with content. The plain files are read as they are opened, by whoever opened the
+ * volume, and never changed.
  */
 #ifndef XTSFS_CORE_REVERSE_H
 #define XTSFS_CORE_REVERSE_H

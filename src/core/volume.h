@@ -42,7 +42,7 @@ struct xtsfs_volume_params {
 				 than its write */
 	unsigned fds;	      /* descriptors the core may keep cached; 0: a third of RLIMIT_NOFILE */
 	const struct xtsfs_engine *engine;
-	const char *holder; /* text for xtsfs.lock: who has the volume, for people */
+	const char *holder;			    /* text for xtsfs.lock: who has the volume, for people */
 	const struct xtsfs_reverse_params *reverse; /* NULL: an ordinary volume */
 };
 

@@ -67,13 +67,15 @@ static int seal_name_with(const struct xtsfs_keys *keys, const struct xtsfs_node
 	return 0;
 }
 
-int xtsfs_xattr_seal_name(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name, struct xtsfs_xattr_sealed *ret)
+int xtsfs_xattr_seal_name(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name,
+			  struct xtsfs_xattr_sealed *ret)
 {
 	return seal_name_with(volume->keys, node, name, ret);
 }
 
 /* In re-encryption: what it was called under the old key. */
-static int seal_name_old(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name, struct xtsfs_xattr_sealed *ret)
+static int seal_name_old(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name,
+			 struct xtsfs_xattr_sealed *ret)
 {
 	return volume->keys->old ? seal_name_with(volume->keys->old, node, name, ret) : -ENODATA;
 }
@@ -92,8 +94,8 @@ static ssize_t value_start(const struct xtsfs_xattr_sealed *attr, const uint8_t 
 	return bytes - start < VALUE_OVERHEAD ? -EIO : (ssize_t)start;
 }
 
-static ssize_t open_value(struct xtsfs_volume *volume, const char *name, const struct xtsfs_xattr_sealed *attr, const uint8_t *stored,
-			  size_t stored_bytes, uint8_t *ret_plain)
+static ssize_t open_value(struct xtsfs_volume *volume, const char *name, const struct xtsfs_xattr_sealed *attr,
+			  const uint8_t *stored, size_t stored_bytes, uint8_t *ret_plain)
 {
 	ssize_t start = value_start(attr, stored, stored_bytes);
 	uint8_t ad[SALT_BYTES + NAME_MAX_BYTES];
@@ -206,8 +208,8 @@ ssize_t xtsfs_getxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, con
 	return n;
 }
 
-ssize_t xtsfs_xattr_seal_value(const struct xtsfs_keys *keys, const char *name, const struct xtsfs_xattr_sealed *attr, const void *value,
-			  size_t bytes, const uint8_t *salt, uint8_t **ret_stored)
+ssize_t xtsfs_xattr_seal_value(const struct xtsfs_keys *keys, const char *name, const struct xtsfs_xattr_sealed *attr,
+			       const void *value, size_t bytes, const uint8_t *salt, uint8_t **ret_stored)
 {
 	size_t name_bytes = strlen(name), start = attr->is_long ? 2 + attr->cipher_bytes : 0;
 	uint8_t ad[SALT_BYTES + NAME_MAX_BYTES];

@@ -18,7 +18,8 @@ WATCHED(xtsfs_op, mknod, (fuse_req_t req, fuse_ino_t parent, const char *name, m
 WATCHED(xtsfs_op, mkdir, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode), (req, parent, name, mode))
 WATCHED(xtsfs_op, unlink, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))
 WATCHED(xtsfs_op, rmdir, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))
-WATCHED(xtsfs_op, symlink, (fuse_req_t req, const char *target, fuse_ino_t parent, const char *name), (req, target, parent, name))
+WATCHED(xtsfs_op, symlink, (fuse_req_t req, const char *target, fuse_ino_t parent, const char *name),
+	(req, target, parent, name))
 WATCHED(xtsfs_op, rename,
 	(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
 	 unsigned flags),
@@ -34,26 +35,32 @@ WATCHED(xtsfs_op, write,
 	(fuse_req_t req, fuse_ino_t ino, const char *data, size_t bytes, off_t offset, struct fuse_file_info *fi),
 	(req, ino, data, bytes, offset, fi))
 WATCHED(xtsfs_op, release, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
-WATCHED(xtsfs_op, fsync, (fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi), (req, ino, data_only, fi))
+WATCHED(xtsfs_op, fsync, (fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi),
+	(req, ino, data_only, fi))
 WATCHED(xtsfs_op, opendir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
 WATCHED(xtsfs_op, readdir, (fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t position, struct fuse_file_info *fi),
 	(req, ino, bytes, position, fi))
-WATCHED(xtsfs_op, readdirplus, (fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t position, struct fuse_file_info *fi),
+WATCHED(xtsfs_op, readdirplus,
+	(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t position, struct fuse_file_info *fi),
 	(req, ino, bytes, position, fi))
 WATCHED(xtsfs_op, releasedir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
-WATCHED(xtsfs_op, fsyncdir, (fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi), (req, ino, data_only, fi))
+WATCHED(xtsfs_op, fsyncdir, (fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi),
+	(req, ino, data_only, fi))
 WATCHED(xtsfs_op, statfs, (fuse_req_t req, fuse_ino_t ino), (req, ino))
-WATCHED(xtsfs_op, setxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t bytes, int flags),
+WATCHED(xtsfs_op, setxattr,
+	(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t bytes, int flags),
 	(req, ino, name, value, bytes, flags))
 WATCHED(xtsfs_op, getxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, size_t room), (req, ino, name, room))
 WATCHED(xtsfs_op, listxattr, (fuse_req_t req, fuse_ino_t ino, size_t room), (req, ino, room))
 WATCHED(xtsfs_op, removexattr, (fuse_req_t req, fuse_ino_t ino, const char *name), (req, ino, name))
-WATCHED(xtsfs_op, fallocate, (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t bytes, struct fuse_file_info *fi),
+WATCHED(xtsfs_op, fallocate,
+	(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t bytes, struct fuse_file_info *fi),
 	(req, ino, mode, offset, bytes, fi))
 WATCHED(xtsfs_op, lseek, (fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi),
 	(req, ino, offset, whence, fi))
 #if XTSFS_HAVE_FUSE_TMPFILE
-WATCHED(xtsfs_op, tmpfile, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi), (req, parent, mode, fi))
+WATCHED(xtsfs_op, tmpfile, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi),
+	(req, parent, mode, fi))
 #endif
 
 const struct fuse_lowlevel_ops xtsfs_fuse_ops = {

@@ -39,7 +39,8 @@ int xtsfs_reverse_prepare(struct xtsfs_options *options, struct xtsfs_store *sto
 	}
 	r = read_patterns(options, store);
 	if (r < 0) {
-		xtsfs_error("cannot read what is to be left out of the view, '%s/" XTSFS_NAME_IGNORE "': %s, refusing to "
+		xtsfs_error("cannot read what is to be left out of the view, '%s/" XTSFS_NAME_IGNORE
+			    "': %s, refusing to "
 			    "show everything",
 			    options->source, xtsfs_strerror(r));
 		return (int)xtsfs_exit_code(r);

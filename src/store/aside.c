@@ -108,8 +108,8 @@ static int aside_link(struct xtsfs_store *store, int old_dir, const char *old_na
 static int aside_rename(struct xtsfs_store *store, int old_dir, const char *old_name, int new_dir, const char *new_name,
 			unsigned flags)
 {
-	return INNER->ops->rename(INNER, old_dir, name_of(store, old_name).text, new_dir,
-				  name_of(store, new_name).text, flags);
+	return INNER->ops->rename(INNER, old_dir, name_of(store, old_name).text, new_dir, name_of(store, new_name).text,
+				  flags);
 }
 
 static int aside_unlink(struct xtsfs_store *store, int dir, const char *name, int flags)
@@ -147,6 +147,11 @@ static const struct xtsfs_store_ops aside_ops = {
 	.chmod = aside_chmod,
 	.chown = aside_chown,
 };
+
+bool xtsfs_store_is_aside(const struct xtsfs_store *store)
+{
+	return store->ops == &aside_ops;
+}
 
 /* Directory and file of @path, which is a file or a directory. */
 static int split(const char *path, char **ret_dir, const char **ret_file)

@@ -20,5 +20,6 @@
  * it, the part of their name behind "xtsfs.conf" or "xtsfs" put behind its own. Or a directory: its XTSFS_NAME_ASIDE.
  */
 xtsfs_must_check int xtsfs_store_aside_new(const char *path, struct xtsfs_store **ret_store);
+bool xtsfs_store_is_aside(const struct xtsfs_store *store);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Patterns of what is left out: a table, whose answers are git's. With a file of patterns as argument the program prints
- * those of the paths on standard input (directories with a slash at the end) that are left out, which
+ * Patterns of what is left out: a table, whose answers are git's. With a file of patterns as argument the program
+ * prints those of the paths on standard input (directories with a slash at the end) that are left out, which
  * tests/cases/477-reverse-exclude compares with git itself.
  */
 #undef NDEBUG
@@ -87,7 +87,9 @@ static void test_table(void **state)
 		{"a\t", "a", false, false},
 		{"a\r\n", "a", false, true},
 		{"a\r", "a\r", false, true},
-		{"\xef\xbb\xbf" "a", "a", false, true},
+		{"\xef\xbb\xbf"
+		 "a",
+		 "a", false, true},
 		{"\n\na\n", "a", false, true},
 		{"*\n!a", "a", false, false},
 		{"*\n!a", "b", false, true},

@@ -205,9 +205,25 @@ static void check_copy(struct view *view, const size_t *sizes, size_t count)
 
 static void test_sizes(void **state)
 {
-	static const size_t sizes[] = {0,    1,	   15,	 16,	 17,	 3952,	      3953,	       3954,
-				       4080, 4081, 4095, 4096,	 4097,	 8191,	      GROUP_BYTES - 1, GROUP_BYTES,
-				       GROUP_BYTES + 1, GROUP_BYTES + 4090, 2 * GROUP_BYTES + 12345};
+	static const size_t sizes[] = {0,
+				       1,
+				       15,
+				       16,
+				       17,
+				       3952,
+				       3953,
+				       3954,
+				       4080,
+				       4081,
+				       4095,
+				       4096,
+				       4097,
+				       8191,
+				       GROUP_BYTES - 1,
+				       GROUP_BYTES,
+				       GROUP_BYTES + 1,
+				       GROUP_BYTES + 4090,
+				       2 * GROUP_BYTES + 12345};
 
 	(void)state;
 	for (unsigned mode = 0; mode < 3; mode++) {
