@@ -13,8 +13,8 @@
 #include "fuse/daemon.h"
 #include "fuse/mounts.h"
 #include "fuse/options.h"
+#include "fuse/place.h"
 #include "fuse/remount.h"
-#include "fuse/reverse.h"
 #include "fuse/session.h"
 #include "fuse/umount.h"
 
@@ -82,47 +82,7 @@ static int unlock(struct xtsfs_options *options, const struct xtsfs_conf *conf, 
 	return 0;
 }
 
-/* What is mounted, and where its configuration is: elsewhere for a reverse view only. */
-struct place {
-	struct xtsfs_store *store, *aside;
-	struct xtsfs_reverse_params reverse;
-};
-
-static struct xtsfs_store *conf_store(const struct place *place)
-{
-	return place->aside ? place->aside : place->store;
-}
-
-static int load_conf(struct xtsfs_options *options, struct place *place, struct xtsfs_conf **ret_conf)
-{
-	char problem[512] = "";
-	int why_copy, code, r = xtsfs_store_posix_new(options->source, &place->store);
-
-	if (r < 0) {
-		xtsfs_error("cannot open '%s': %s", options->source, xtsfs_strerror(r));
-		return XTSFS_EXIT_NOT_VOLUME;
-	}
-	code = options->reverse ? xtsfs_reverse_prepare(options, place->store, &place->aside, &place->reverse) : 0;
-	if (code)
-		return code;
-	r = xtsfs_conf_load_any(conf_store(place), ret_conf, &why_copy, problem, sizeof(problem));
-	if (r == -ENOENT && options->reverse) {
-		xtsfs_reverse_explain(options);
-		return XTSFS_EXIT_NOT_VOLUME;
-	}
-	if (r == -ENOENT) {
-		xtsfs_error("'%s' is not an xtsfs volume: it has no " XTSFS_NAME_CONF "; make one with xtsfsctl init",
-			    options->source);
-		return XTSFS_EXIT_NOT_VOLUME;
-	}
-	if (r < 0) {
-		xtsfs_error("'%s/" XTSFS_NAME_CONF "': %s", options->source, problem[0] ? problem : xtsfs_strerror(r));
-		return (int)xtsfs_exit_code(r);
-	}
-	return 0;
-}
-
-static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, const struct place *place,
+static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, const struct xtsfs_place *place,
 		 struct xtsfs_volume *volume, const struct xtsfs_mount_facts *facts)
 {
 	struct xtsfs_session *session;
@@ -134,7 +94,7 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 	if (r < 0)
 		xtsfs_error("cannot write '%s': %s", options->pidfile, xtsfs_strerror(r));
 	if (r == 0) {
-		xtsfs_session_control(session, options, conf_store(place), facts);
+		xtsfs_session_control(session, options, xtsfs_place_conf(place), facts);
 		r = xtsfs_daemon_ready(daemon, options, place->store->root, place->aside ? place->aside->root : -1,
 				       strcmp(facts->engine, "kernel") == 0);
 		if (r < 0)
@@ -156,7 +116,7 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 /* Everything from the config on, in the process that will serve. An exit code. */
 static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 {
-	struct place place = {0};
+	struct xtsfs_place place = {0};
 	struct xtsfs_conf *conf = NULL;
 	struct xtsfs_secret *key = NULL;
 	struct xtsfs_volume *volume;
@@ -177,7 +137,7 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	snprintf(holder, sizeof(holder), "xtsfs, process %ld, mounted at %.*s", (long)getpid(), XTSFS_HOLDER_PATH_BYTES,
 		 options->mountpoint);
 	params.holder = holder;
-	code = load_conf(options, &place, &conf);
+	code = xtsfs_place_open(options, &place, &conf);
 	params.reverse = options->reverse ? &place.reverse : NULL;
 	if (code == 0)
 		code = unlock(options, conf, &key, &facts);
@@ -220,8 +180,7 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	}
 	xtsfs_secret_free(key);
 	xtsfs_conf_free(conf);
-	xtsfs_store_free(place.aside);
-	xtsfs_store_free(place.store);
+	xtsfs_place_close(&place);
 	return code;
 }
 

@@ -2,9 +2,9 @@
 /*
  * The reverse view as a whole: what a volume that is opened so has, and giving it up.
  */
-#include "core/reverse-internal.h"
+#include "core/reverse.h"
 
-#include "core/conf.h"
+#include "core/reverse-internal.h"
 
 #include <string.h>
 #include <time.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuse/reverse.h"
+/*
+ * Opening what is to be mounted. The patterns of what a reverse view leaves out are read here, once: the sandbox comes
+ * later, and a view is of one set of them.
+ */
+#include "fuse/place.h"
 
 #include "base/cleanup.h"
 #include "base/exit-codes.h"
@@ -27,17 +31,16 @@ static int read_patterns(struct xtsfs_options *options, struct xtsfs_store *stor
 	return r;
 }
 
-int xtsfs_reverse_prepare(struct xtsfs_options *options, struct xtsfs_store *store, struct xtsfs_store **ret_conf_store,
-			  struct xtsfs_reverse_params *ret_params)
+static int prepare_reverse(struct xtsfs_options *options, struct xtsfs_place *place)
 {
 	const char *config = options->config ? options->config : options->source;
-	int r = xtsfs_store_aside_new(config, ret_conf_store);
+	int r = xtsfs_store_aside_new(config, &place->aside);
 
 	if (r < 0) {
 		xtsfs_error("cannot open '%s': %s", config, xtsfs_strerror(r));
 		return XTSFS_EXIT_NOT_VOLUME;
 	}
-	r = read_patterns(options, store);
+	r = read_patterns(options, place->store);
 	if (r < 0) {
 		xtsfs_error("cannot read what is to be left out of the view, '%s/" XTSFS_NAME_IGNORE
 			    "': %s, refusing to "
@@ -45,15 +48,15 @@ int xtsfs_reverse_prepare(struct xtsfs_options *options, struct xtsfs_store *sto
 			    options->source, xtsfs_strerror(r));
 		return (int)xtsfs_exit_code(r);
 	}
-	*ret_params = (struct xtsfs_reverse_params){
-		.conf_store = *ret_conf_store,
+	place->reverse = (struct xtsfs_reverse_params){
+		.conf_store = place->aside,
 		.ignore = xtsfs_ignore_is_empty(options->ignore) ? NULL : options->ignore,
 		.one_file_system = options->one_file_system,
 	};
 	return 0;
 }
 
-void xtsfs_reverse_explain(const struct xtsfs_options *options)
+static void explain_missing(const struct xtsfs_options *options)
 {
 	xtsfs_auto_free char *conf = NULL;
 
@@ -70,4 +73,44 @@ void xtsfs_reverse_explain(const struct xtsfs_options *options)
 	else
 		xtsfs_error("'%s' has no configuration for a reverse view; make one with xtsfsctl init --reverse",
 			    options->source);
+}
+
+int xtsfs_place_open(struct xtsfs_options *options, struct xtsfs_place *place, struct xtsfs_conf **ret_conf)
+{
+	char problem[512] = "";
+	int why_copy, code, r = xtsfs_store_posix_new(options->source, &place->store);
+
+	if (r < 0) {
+		xtsfs_error("cannot open '%s': %s", options->source, xtsfs_strerror(r));
+		return XTSFS_EXIT_NOT_VOLUME;
+	}
+	code = options->reverse ? prepare_reverse(options, place) : 0;
+	if (code)
+		return code;
+	r = xtsfs_conf_load_any(xtsfs_place_conf(place), ret_conf, &why_copy, problem, sizeof(problem));
+	if (r == -ENOENT && options->reverse) {
+		explain_missing(options);
+		return XTSFS_EXIT_NOT_VOLUME;
+	}
+	if (r == -ENOENT) {
+		xtsfs_error("'%s' is not an xtsfs volume: it has no " XTSFS_NAME_CONF "; make one with xtsfsctl init",
+			    options->source);
+		return XTSFS_EXIT_NOT_VOLUME;
+	}
+	if (r < 0) {
+		xtsfs_error("'%s/" XTSFS_NAME_CONF "': %s", options->source, problem[0] ? problem : xtsfs_strerror(r));
+		return (int)xtsfs_exit_code(r);
+	}
+	return 0;
+}
+
+struct xtsfs_store *xtsfs_place_conf(const struct xtsfs_place *place)
+{
+	return place->aside ? place->aside : place->store;
+}
+
+void xtsfs_place_close(struct xtsfs_place *place)
+{
+	place->aside = xtsfs_store_free(place->aside);
+	place->store = xtsfs_store_free(place->store);
 }
