@@ -322,7 +322,7 @@ int xtsfs_reverse_make_group(struct xtsfs_reverse_file *file, uint64_t group_no,
 		return -ENOMEM;
 	if (last > sectors)
 		last = sectors;
-	memset(ret_data, 0, sizeof(*ret_data));
+	memset(ret_data, 0, (size_t)(1 + last - first + 1) * XTSFS_BLOCK_BYTES); /* and a tail's last bytes */
 	r = xtsfs_reverse_next_sector(file, first, /* hole= */ false, &from);
 	if (r < 0)
 		return r;
