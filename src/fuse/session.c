@@ -152,7 +152,8 @@ static void wake_up(int number)
 }
 
 /* Of libfuse, in our form and to where ours go: in the background nobody reads standard error. */
-static void log_of_libfuse(enum fuse_log_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void log_of_libfuse(enum fuse_log_level level, const char *format,
+								 va_list args)
 {
 	char text[512];
 	size_t bytes;
