@@ -94,8 +94,13 @@ int xtsfs_reverse_ino(struct xtsfs_volume *volume, struct xtsfs_node *dir, const
 	const struct xtsfs_le64 number = xtsfs_le64_of(ino);
 	uint8_t id[XTSFS_ID_BYTES] = {0};
 	bool mounted = dir && dev != dir->dev; /* it is where a filesystem begins: known by its name alone */
-	int r = mounted ? xtsfs_dirid_get(volume, dir, id) : dir ? anchor_of(volume, dir, id) : 0;
+	int r;
 
+	if (!dir) { /* its attributes are told of a locked volume, too: nothing may take a key */
+		*ret_ino = (uint64_t)ino & ~INO_MASK ? (ino_t)(((uint64_t)ino & INO_MASK) | INO_OTHER) : ino;
+		return 0;
+	}
+	r = mounted ? xtsfs_dirid_get(volume, dir, id) : anchor_of(volume, dir, id);
 	if (r < 0)
 		return r;
 	if (!mounted && xtsfs_is_zero(id, sizeof(id)) && ((uint64_t)ino & ~INO_MASK) == 0) {
