@@ -15,6 +15,7 @@
 #include "fuse/options.h"
 #include "fuse/remount.h"
 #include "fuse/session.h"
+#include "fuse/source.h"
 #include "fuse/umount.h"
 
 #include "format/ondisk.h"
@@ -81,30 +82,9 @@ static int unlock(struct xtsfs_options *options, const struct xtsfs_conf *conf, 
 	return 0;
 }
 
-static int load_conf(const struct xtsfs_options *options, struct xtsfs_store **ret_store, struct xtsfs_conf **ret_conf)
-{
-	char problem[512] = "";
-	int why_copy, r = xtsfs_store_posix_new(options->source, ret_store);
-
-	if (r < 0) {
-		xtsfs_error("cannot open '%s': %s", options->source, xtsfs_strerror(r));
-		return XTSFS_EXIT_NOT_VOLUME;
-	}
-	r = xtsfs_conf_load_any(*ret_store, ret_conf, &why_copy, problem, sizeof(problem));
-	if (r == -ENOENT) {
-		xtsfs_error("'%s' is not an xtsfs volume: it has no " XTSFS_NAME_CONF "; make one with xtsfsctl init",
-			    options->source);
-		return XTSFS_EXIT_NOT_VOLUME;
-	}
-	if (r < 0) {
-		xtsfs_error("'%s/" XTSFS_NAME_CONF "': %s", options->source, problem[0] ? problem : xtsfs_strerror(r));
-		return (int)xtsfs_exit_code(r);
-	}
-	return 0;
-}
-
-static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon, struct xtsfs_store *store,
-		 struct xtsfs_volume *volume, const struct xtsfs_mount_facts *facts)
+static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemon,
+		 const struct xtsfs_mount_source *source, struct xtsfs_volume *volume,
+		 const struct xtsfs_mount_facts *facts)
 {
 	struct xtsfs_session *session;
 	int r = xtsfs_session_new(options, volume, daemon->helper, &session);
@@ -115,8 +95,9 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 	if (r < 0)
 		xtsfs_error("cannot write '%s': %s", options->pidfile, xtsfs_strerror(r));
 	if (r == 0) {
-		xtsfs_session_control(session, options, store, facts);
-		r = xtsfs_daemon_ready(daemon, options, store->root, strcmp(facts->engine, "kernel") == 0);
+		xtsfs_session_control(session, options, xtsfs_mount_source_conf(source), facts);
+		r = xtsfs_daemon_ready(daemon, options, source->store->root, source->aside ? source->aside->root : -1,
+				       strcmp(facts->engine, "kernel") == 0);
 		if (r < 0)
 			xtsfs_error("cannot go into the background: %s", xtsfs_strerror(r));
 	}
@@ -136,7 +117,7 @@ static int serve(const struct xtsfs_options *options, struct xtsfs_daemon *daemo
 /* Everything from the config on, in the process that will serve. An exit code. */
 static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 {
-	struct xtsfs_store *store = NULL;
+	struct xtsfs_mount_source source = {0};
 	struct xtsfs_conf *conf = NULL;
 	struct xtsfs_secret *key = NULL;
 	struct xtsfs_volume *volume;
@@ -159,7 +140,8 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	snprintf(holder, sizeof(holder), "xtsfs, process %ld, mounted at %.*s", (long)getpid(), XTSFS_HOLDER_PATH_BYTES,
 		 options->mountpoint);
 	params.holder = holder;
-	code = load_conf(options, &store, &conf);
+	code = xtsfs_mount_source_open(options, &source, &conf);
+	params.reverse = options->reverse ? &source.reverse : NULL;
 	if (code == 0)
 		code = unlock(options, conf, &key, &facts);
 	if (code == 0) {
@@ -173,7 +155,8 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	}
 	if (code == 0) {
 		do
-			r = xtsfs_volume_open(store, conf->config, key, &params, &volume, problem, sizeof(problem));
+			r = xtsfs_volume_open(source.store, conf->config, key, &params, &volume, problem,
+					      sizeof(problem));
 		while (r == -EBUSY && xtsfs_mounts_is_ending(options->source, &tries));
 		key = xtsfs_secret_free(key);
 		if (r < 0) {
@@ -184,12 +167,12 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 			if (r < 0)
 				xtsfs_warning("fewer crypto handles than threads: %s, going on with those there are",
 					      xtsfs_strerror(r));
-			r = options->allow_other ? xtsfs_store_posix_obey_limits(store) : 0;
+			r = options->allow_other && !options->reverse ? xtsfs_store_posix_obey_limits(source.store) : 0;
 			if (r < 0)
 				xtsfs_warning("cannot hold users to quotas: %s, going on", xtsfs_strerror(r));
 			facts.threads = params.threads;
 			facts.engine = params.engine->name;
-			code = serve(options, daemon, store, volume, &facts);
+			code = serve(options, daemon, &source, volume, &facts);
 			xtsfs_notify("STOPPING=1", "Writing everything out to '%s'", options->source);
 			r = xtsfs_volume_close(volume);
 			if (r < 0) {
@@ -200,7 +183,7 @@ static int run(struct xtsfs_options *options, struct xtsfs_daemon *daemon)
 	}
 	xtsfs_secret_free(key);
 	xtsfs_conf_free(conf);
-	xtsfs_store_free(store);
+	xtsfs_mount_source_close(&source);
 	return code;
 }
 

@@ -46,6 +46,8 @@ static int open_fs(const char *dir, const struct cli_unlock *unlock, struct xtsf
 	raise_descriptor_limit();
 	exit_code = cli_volume_open(dir, CLI_READ, &ret_fs->volume);
 	if (exit_code == 0)
+		exit_code = cli_volume_refuse_reverse(&ret_fs->volume);
+	if (exit_code == 0)
 		exit_code = cli_volume_unlock(&ret_fs->volume, unlock);
 	if (exit_code)
 		return exit_code;

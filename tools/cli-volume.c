@@ -15,6 +15,7 @@
 
 #include "base/parse.h"
 #include "core/unlock.h"
+#include "store/aside.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -74,6 +75,32 @@ int cli_conf_lock(struct xtsfs_store *store, const char *dir, int *ret_handle)
 	}
 }
 
+/* Of a directory that has its own there is nothing aside. */
+static bool is_reverse(struct xtsfs_store *store)
+{
+	struct stat st;
+
+	return store->ops->stat(store, store->root, XTSFS_NAME_CONF, &st) == -ENOENT &&
+	       store->ops->stat(store, store->root, XTSFS_NAME_CONF_COPY, &st) == -ENOENT &&
+	       (store->ops->stat(store, store->root, XTSFS_NAME_ASIDE, &st) == 0 ||
+		store->ops->stat(store, store->root, XTSFS_NAME_ASIDE ".bak", &st) == 0);
+}
+
+int cli_store_open(const char *path, struct xtsfs_store **ret_store, bool *ret_reverse)
+{
+	struct stat st;
+	int r;
+
+	*ret_reverse = stat(path, &st) == 0 && S_ISREG(st.st_mode);
+	r = *ret_reverse ? xtsfs_store_aside_new(path, ret_store) : xtsfs_store_posix_new(path, ret_store);
+	if (r == 0 && !*ret_reverse && is_reverse(*ret_store)) {
+		*ret_reverse = true;
+		*ret_store = xtsfs_store_free(*ret_store);
+		r = xtsfs_store_aside_new(path, ret_store);
+	}
+	return r;
+}
+
 int cli_volume_open(const char *dir, enum cli_access access, struct cli_volume *volume)
 {
 	char problem[PROBLEM_BYTES], what[PROMPT_BYTES];
@@ -81,8 +108,8 @@ int cli_volume_open(const char *dir, enum cli_access access, struct cli_volume *
 
 	*volume = CLI_VOLUME_NONE;
 	volume->dir = dir;
-	snprintf(what, sizeof(what), "'%s/%s'", dir, XTSFS_NAME_CONF);
-	r = xtsfs_store_posix_new(dir, &volume->store);
+	r = cli_store_open(dir, &volume->store, &volume->is_reverse);
+	snprintf(what, sizeof(what), volume->is_reverse ? "'%s'" : "'%s/" XTSFS_NAME_CONF "'", dir);
 	if (r < 0)
 		return cli_fail(r, "cannot open '%s'", dir);
 	if (access != CLI_READ) {
@@ -103,6 +130,16 @@ int cli_volume_open(const char *dir, enum cli_access access, struct cli_volume *
 			"header repair' has put it back",
 			what, volume->why_copy == -ENOENT ? "missing" : "damaged");
 	return 0;
+}
+
+int cli_volume_refuse_reverse(const struct cli_volume *volume)
+{
+	if (!volume->is_reverse)
+		return 0;
+	return cli_fail_exit(XTSFS_EXIT_NOT_VOLUME,
+			     "'%s' is a plain directory with a reverse view, and has nothing encrypted in it; look at "
+			     "what 'xtsfs --reverse' mounts, or at a copy of that",
+			     volume->dir);
 }
 
 void cli_volume_done(struct cli_volume *volume)

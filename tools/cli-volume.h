@@ -27,6 +27,7 @@ struct cli_volume {
 	struct xtsfs_secret *volume_key; /* NULL until unlocked */
 	int slot;			 /* which opened; -1 until then */
 	int lock_handle;		 /* CLI_CHANGE, else -1 */
+	bool is_reverse;		 /* it is the configuration of a reverse view, aside of a plain directory */
 	int why_copy;			 /* conf is the copy: the error of xtsfs.conf; else 0 */
 };
 #define CLI_VOLUME_NONE ((struct cli_volume){.slot = -1, .lock_handle = -1})
@@ -34,6 +35,10 @@ struct cli_volume {
 /** Open the directory and load xtsfs.conf. An exit code; cli_volume_done() is due in any case. */
 xtsfs_must_check int cli_volume_open(const char *dir, enum cli_access access, struct cli_volume *volume);
 void cli_volume_done(struct cli_volume *volume);
+/** For verbs that look at what is encrypted. An exit code. */
+xtsfs_must_check int cli_volume_refuse_reverse(const struct cli_volume *volume);
+/** The store in which xtsfs.conf is: of a volume, or aside of a plain directory (@path, or the file itself). */
+xtsfs_must_check int cli_store_open(const char *path, struct xtsfs_store **ret_store, bool *ret_reverse);
 
 /**
  * Wait for the lock on what is xtsfs.conf now. *@ret_handle is to be closed, after saving; it is not written where

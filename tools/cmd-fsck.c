@@ -395,6 +395,8 @@ int cmd_fsck(const struct cli_verb *verb, int argc, char **argv)
 	/* A repair removes temporary files, and must not remove that of another program which changes a keyslot. */
 	exit_code = cli_volume_open(arguments[0], q.repair ? CLI_REPAIR : CLI_READ, &volume);
 	if (exit_code == 0)
+		exit_code = cli_volume_refuse_reverse(&volume);
+	if (exit_code == 0)
 		exit_code = cli_volume_unlock(&volume, &q.unlock);
 	exit_code = exit_code ? XTSFS_FSCK_OPERATIONAL : check(&q, &volume);
 	cli_volume_done(&volume);

@@ -20,11 +20,13 @@
 #include "core/keys.h"
 #include "core/replace.h"
 #include "format/header.h"
+#include "store/aside.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #define PROBLEM_BYTES 512
 #define WHAT_BYTES    320
@@ -56,6 +58,7 @@ static int cmd_header_backup(const struct cli_verb *verb, int argc, char **argv)
 struct restore {
 	const char *dir, *path;
 	bool force, no_verify, quiet;
+	bool is_reverse; /* aside of a plain directory, which has nothing that could be lost with it */
 	struct cli_unlock unlock;
 	struct header_file backup;
 
@@ -112,7 +115,12 @@ static int look_in_place(struct restore *restore)
 	char problem[PROBLEM_BYTES];
 	int r;
 
-	r = xtsfs_store_posix_new(restore->dir, &restore->store);
+	/* What is not there can only be a file: that of a reverse view which was lost. */
+	restore->is_reverse = access(restore->dir, F_OK) < 0 && errno == ENOENT;
+	if (restore->is_reverse)
+		r = xtsfs_store_aside_new(restore->dir, &restore->store);
+	else
+		r = cli_store_open(restore->dir, &restore->store, &restore->is_reverse);
 	if (r < 0)
 		return cli_fail(r, "cannot open '%s'", restore->dir);
 	r = cli_conf_lock(restore->store, restore->dir, &restore->conf_lock_handle);
@@ -143,7 +151,7 @@ static int check_same_volume(const struct restore *restore)
 	char in_place[XTSFS_UUID_CHARS + 1], backup[XTSFS_UUID_CHARS + 1];
 	bool same_dirid = restore->has_dirid && restore->backup.has_dirid && !restore->restores_dirid;
 
-	if (restore->force || restore->same_uuid)
+	if (restore->force || restore->same_uuid || (restore->is_reverse && !restore->in_place))
 		return 0;
 	xtsfs_uuid_format(restore->backup.conf->config->uuid, backup);
 	if (restore->in_place) {
@@ -192,7 +200,7 @@ static int take_lock(struct restore *restore)
 	struct cli_holder holder;
 	int r;
 
-	if (restore->same_uuid && !restore->restores_dirid)
+	if (restore->is_reverse || (restore->same_uuid && !restore->restores_dirid))
 		return 0;
 	r = store->ops->open(store, store->root, XTSFS_NAME_LOCK, O_RDWR | O_CREAT, 0600, NULL);
 	if (r < 0)

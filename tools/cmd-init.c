@@ -15,6 +15,7 @@
 #include "new-key.h"
 
 #include "core/volume.h"
+#include "store/aside.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -30,6 +31,8 @@
 
 struct init {
 	const char *dir;
+	bool reverse;	    /* a configuration for a plain directory, which is not changed */
+	const char *config; /* with that: the file; NULL: in the directory */
 	const char *integrity_name;
 	uint64_t content_keys;
 	struct cli_unlock unlock; /* its source is that of the first slot */
@@ -79,6 +82,33 @@ static int fail_dir(int error, const char *dir)
 	if (error == -EWOULDBLOCK)
 		return cli_fail_exit(XTSFS_EXIT_BUSY, "another program is making a volume in '%s'", dir);
 	return cli_fail(error, "cannot open '%s'", dir);
+}
+
+static const char *place_of(const struct init *init)
+{
+	return init->reverse && init->config ? init->config : init->dir;
+}
+
+/* What counts is that saving does not replace a file. */
+static int look_at_plain_dir(const struct init *init)
+{
+	struct xtsfs_store *store = NULL, *conf_store = NULL;
+	struct stat status;
+	int r = xtsfs_store_posix_new(init->dir, &store), exit_code = 0;
+
+	if (r == 0)
+		r = xtsfs_store_aside_new(place_of(init), &conf_store);
+	if (r < 0)
+		exit_code = fail_dir(r, store ? place_of(init) : init->dir);
+	else if (store->ops->stat(store, store->root, XTSFS_NAME_CONF, &status) == 0)
+		exit_code = cli_fail_exit(XTSFS_EXIT_EXISTS,
+					  "'%s' is an encrypted volume already: it can be copied as it is", init->dir);
+	else if (conf_store->ops->stat(conf_store, conf_store->root, XTSFS_NAME_CONF, &status) == 0)
+		exit_code = cli_fail_exit(XTSFS_EXIT_EXISTS, "'%s' has the configuration of a reverse view already",
+					  place_of(init));
+	xtsfs_store_free(conf_store);
+	xtsfs_store_free(store);
+	return exit_code;
 }
 
 /* Early, so that nobody types a passphrase for nothing; what counts is the look under the lock. */
@@ -171,10 +201,21 @@ static void remove_files(struct xtsfs_store *store)
 		(void)store->ops->unlink(store, store->root, names[i], 0);
 }
 
+static int write_aside(struct init *init)
+{
+	int r = xtsfs_store_aside_new(place_of(init), &init->store);
+
+	if (r == 0)
+		r = xtsfs_conf_save(init->store, init->conf, init->volume_key, /* exclusive= */ true);
+	return r < 0 ? cli_fail_keys(r, "cannot write the configuration for '%s'", place_of(init)) : 0;
+}
+
 static int write_volume(struct init *init)
 {
-	int r, exit_code = open_dir(init);
+	int r, exit_code = init->reverse ? write_aside(init) : open_dir(init);
 
+	if (init->reverse)
+		return exit_code;
 	if (exit_code == 0) {
 		r = xtsfs_volume_format(init->store, init->conf->config, init->volume_key);
 		if (r == 0 && xtsfs_store_folds_case(init->store, XTSFS_NAME_DIRID) > 0) {
@@ -241,14 +282,19 @@ static int report(const struct init *init)
 	if (init->quiet)
 		return init->safety.recovery ? init_safety_show(&init->safety, NULL) : 0;
 	xtsfs_uuid_format(config->uuid, uuid);
-	cli_say("Made an encrypted volume in '%s'.", init->dir);
+	cli_say(init->reverse ? "Made a configuration for an encrypted view of '%s'."
+			      : "Made an encrypted volume in '%s'.",
+		init->dir);
 	cli_say("  UUID:          %s", uuid);
 	cli_say("  integrity:     %s", xtsfs_integrity_name(config->integrity));
 	cli_say("  content keys:  %u", config->content_keys);
 	cli_say("  keyslot %u:     %s", config->slots[0].id, cli_describe_slot(&config->slots[0], text));
-	cli_say("To use it:         xtsfs %s MOUNTPOINT", init->dir);
+	if (init->reverse && init->config)
+		cli_say("To use it:         xtsfs --reverse -o config=%s %s MOUNTPOINT", init->config, init->dir);
+	else
+		cli_say("To use it:         xtsfs %s%s MOUNTPOINT", init->reverse ? "--reverse " : "", init->dir);
 	if (!init->safety.header_backup)
-		cli_say("To be safe:        xtsfsctl header backup %s FILE", init->dir);
+		cli_say("To be safe:        xtsfsctl header backup %s FILE", place_of(init));
 	cli_say("Nobody can read the data without xtsfs.conf and a passphrase or keyfile. Keep the backup elsewhere.");
 	return init->safety.recovery ? init_safety_show(&init->safety, NULL) : 0;
 }
@@ -263,6 +309,8 @@ static int check_options(const struct cli_verb *verb, struct init *init)
 	exit_code = cli_new_key_check(verb, &init->new);
 	if (exit_code)
 		return exit_code;
+	if (init->config && !init->reverse)
+		return cli_fail_usage(verb, "--config is for --reverse only");
 	if (xtsfs_integrity_parse(init->integrity_name, &init->integrity) < 0)
 		return cli_fail_usage(verb, "--integrity '%s' is not aes-gmac, hmac-sha256 or none",
 				      init->integrity_name);
@@ -293,6 +341,16 @@ int cmd_init(const struct cli_verb *verb, int argc, char **argv)
 		 .min = 1,
 		 .max = 256,
 		 .help = "divide content over N keys, a power of two (1);\none for each TiB is advised"},
+		{.name = "reverse",
+		 .type = CLI_FLAG,
+		 .value = &init.reverse,
+		 .help = "DIR has plain files, which stay: make a configuration for\nxtsfs --reverse"},
+		{.name = "config",
+		 .argument = "FILE",
+		 .type = CLI_TEXT,
+		 .value = &init.config,
+		 .help = "with --reverse: the configuration is FILE, and DIR is not\nwritten to (default: "
+			 "DIR/.xtsfs.reverse.conf)"},
 		CLI_SOURCE_OPTIONS(init.unlock),
 		CLI_WITH_PASSPHRASE_OPTION(init.new),
 		CLI_SLOT_NAME_OPTION(init.new),
@@ -321,7 +379,7 @@ int cmd_init(const struct cli_verb *verb, int argc, char **argv)
 	if (exit_code == 0)
 		exit_code = init_safety_check(&init.safety);
 	if (exit_code == 0)
-		exit_code = look_at_dir(init.dir);
+		exit_code = init.reverse ? look_at_plain_dir(&init) : look_at_dir(init.dir);
 	if (exit_code == 0)
 		exit_code = make_config(&init);
 	if (exit_code == 0)
@@ -329,9 +387,9 @@ int cmd_init(const struct cli_verb *verb, int argc, char **argv)
 	if (exit_code == 0)
 		exit_code = report(&init);
 	if (exit_code == 0 && init.safety.header_backup)
-		exit_code = init_safety_backup(init.dir, init.store, init.safety.header_backup);
+		exit_code = init_safety_backup(place_of(&init), init.store, init.safety.header_backup);
 	if (exit_code == 0 && !init.quiet && !init.json)
-		exit_code = init_safety_offer(&init.safety, init.dir, init.store, init.conf, init.volume_key);
+		exit_code = init_safety_offer(&init.safety, place_of(&init), init.store, init.conf, init.volume_key);
 	xtsfs_secret_free(init.safety.key_text);
 	xtsfs_conf_free(init.conf);
 	xtsfs_secret_free(init.volume_key);

@@ -352,6 +352,8 @@ int cmd_reencrypt(const struct cli_verb *verb, int argc, char **argv)
 	xtsfs_log_set_level(XTSFS_LOG_ERROR);
 	exit_code = cli_volume_open(arguments[0], CLI_CHANGE, &volume);
 	if (exit_code == 0)
+		exit_code = cli_volume_refuse_reverse(&volume);
+	if (exit_code == 0)
 		exit_code = cli_volume_unlock(&volume, &request.unlock);
 	if (exit_code == 0 && !volume.conf->config->reencrypting)
 		exit_code = begin(&request, &volume, slot_key);

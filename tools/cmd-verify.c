@@ -175,6 +175,8 @@ int cmd_verify(const struct cli_verb *verb, int argc, char **argv)
 	exit_code = cli_volume_open(arguments[0], CLI_READ, &volume);
 	xtsfs_log_set_level(XTSFS_LOG_ERROR); /* from here on the findings say it */
 	if (exit_code == 0)
+		exit_code = cli_volume_refuse_reverse(&volume);
+	if (exit_code == 0)
 		exit_code = cli_volume_unlock(&volume, &q.unlock);
 	if (exit_code == 0)
 		exit_code = verify(&q, &volume);

@@ -13,6 +13,7 @@
 
 #include "core/replace.h"
 #include "crypto/kdf.h"
+#include "store/aside.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -75,7 +76,7 @@ int header_backup(struct cli_volume *volume, const char *path)
 	exit_code = header_file_write(path, volume->conf, r == 0 ? &dirid : NULL);
 	if (exit_code)
 		return exit_code;
-	if (r < 0)
+	if (r < 0 && !xtsfs_store_is_aside(volume->store)) /* beside a reverse view's there is none */
 		cli_fail_exit(0, "warning: '%s/%s' is missing or damaged, the backup is without it; run xtsfsctl fsck",
 			      volume->dir, XTSFS_NAME_DIRID);
 	note = write_note(volume);

@@ -328,7 +328,8 @@ static int look_again(struct verify_run *run, bool had_writer)
 
 	cli_interrupted = 0; /* what was found before the signal is told; one more ends that, too */
 	run->again = true;
-	qsort(run->findings, run->count, sizeof(*run->findings), compare);
+	if (run->count)
+		qsort(run->findings, run->count, sizeof(*run->findings), compare);
 	for (int number = 2; exit_code == 0 && open && !totals.cancelled && number <= LOOKS; number++) {
 		unsigned ms = FIRST_PAUSE_MS << (number - 2 < 5 ? number - 2 : 5);
 		bool writer;

@@ -7,6 +7,7 @@
 #include "core/file.h"
 
 #include "core/fs.h"
+#include "core/reverse-internal.h"
 
 #include "base/base64.h"
 
@@ -79,11 +80,15 @@ int xtsfs_node_stat(struct xtsfs_volume *volume, struct xtsfs_node *node, const 
 static int getattr_alone(struct xtsfs_volume *volume, struct xtsfs_node *node, struct stat *ret_stat)
 {
 	struct xtsfs_store *store = volume->store;
-	struct xtsfs_file *file = volume->shared ? NULL : file_loaded(volume, node);
+	struct xtsfs_file *file;
 	struct xtsfs_at at;
 	struct stat st;
-	int r = xtsfs_at_get(volume, node, &at);
+	int r;
 
+	if (volume->reverse)
+		return xtsfs_reverse_getattr(volume, node, ret_stat);
+	file = volume->shared ? NULL : file_loaded(volume, node);
+	r = xtsfs_at_get(volume, node, &at);
 	if (r == 0) {
 		if (file)
 			pthread_rwlock_rdlock(&file->lock);

@@ -9,6 +9,7 @@
 
 #include "base/base64.h"
 #include "core/fs.h"
+#include "core/reverse-internal.h"
 #include "crypto/kdf.h"
 
 #include <fcntl.h>
@@ -222,6 +223,8 @@ int xtsfs_readlink(struct xtsfs_volume *volume, struct xtsfs_node *node, char *r
 
 	if (!S_ISLNK(node->type))
 		return -EINVAL;
+	if (volume->reverse)
+		return xtsfs_reverse_readlink(volume, node, ret_target);
 	r = xtsfs_at_get(volume, node, &at);
 	if (r < 0)
 		return r;

@@ -9,6 +9,7 @@
 #include "core/internal.h"
 
 #include "core/fs.h"
+#include "core/reverse-internal.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -108,8 +109,11 @@ int xtsfs_lookup(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 	uint8_t dirid[XTSFS_ID_BYTES];
 	struct xtsfs_fd *fd;
 	struct stat st;
-	int r = xtsfs_dirid_get(volume, dir, dirid);
+	int r;
 
+	if (volume->reverse)
+		return xtsfs_reverse_lookup(volume, dir, name, ret_node, ret_stat);
+	r = xtsfs_dirid_get(volume, dir, dirid);
 	if (r == 0)
 		r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &fd);
 	if (r < 0)
@@ -123,8 +127,9 @@ int xtsfs_lookup(struct xtsfs_volume *volume, struct xtsfs_node *dir, const char
 
 struct xtsfs_dir {
 	struct xtsfs_volume *volume;
-	struct xtsfs_node *node;	   /* referenced */
-	struct xtsfs_dir *next, **at_list; /* file_mutex: volume.open_dirs, and what points to this one */
+	struct xtsfs_node *node;	    /* referenced */
+	struct xtsfs_dir *next, **at_list;  /* file_mutex: volume.open_dirs, and what points to this one */
+	struct xtsfs_reverse_list *reverse; /* does it all in a reverse view; else NULL */
 	uint8_t dirid[XTSFS_ID_BYTES];
 	int handle;
 	size_t at, filled; /* in the buffer */
@@ -147,10 +152,12 @@ int xtsfs_opendir(struct xtsfs_volume *volume, struct xtsfs_node *node, struct x
 		return -ENOMEM;
 	dir->volume = volume;
 	dir->node = node;
-	r = xtsfs_dirid_get(volume, node, dir->dirid);
-	if (r == 0)
+	dir->handle = -1;
+	r = volume->reverse ? xtsfs_reverse_list_new(volume, node, &dir->reverse)
+			    : xtsfs_dirid_get(volume, node, dir->dirid);
+	if (r == 0 && !dir->reverse)
 		r = xtsfs_fd_get(volume, node, XTSFS_ACCESS_PATH, &fd);
-	if (r == 0) {
+	if (r == 0 && !dir->reverse) {
 		r = xtsfs_open_existing(volume, fd->handle, ".", O_RDONLY | O_DIRECTORY);
 		xtsfs_fd_put(volume, fd);
 	}
@@ -167,7 +174,7 @@ int xtsfs_opendir(struct xtsfs_volume *volume, struct xtsfs_node *node, struct x
 		free(dir);
 		return r;
 	}
-	dir->handle = r;
+	dir->handle = dir->reverse ? -1 : r;
 	xtsfs_node_ref(volume, node);
 	{
 		xtsfs_guard_mutex(&volume->file_mutex);
@@ -189,7 +196,10 @@ void xtsfs_closedir(struct xtsfs_dir *dir)
 		if (dir->next)
 			dir->next->at_list = dir->at_list;
 	}
-	dir->volume->store->ops->close(dir->volume->store, dir->handle);
+	if (dir->reverse)
+		xtsfs_reverse_list_free(dir->reverse);
+	else
+		dir->volume->store->ops->close(dir->volume->store, dir->handle);
 	xtsfs_node_unref(dir->volume, dir->node, 1);
 	explicit_bzero(dir, sizeof(*dir)); /* the name that was read last */
 	free(dir);
@@ -205,6 +215,8 @@ int xtsfs_seekdir(struct xtsfs_dir *dir, int64_t position)
 {
 	int r;
 
+	if (dir->reverse)
+		return xtsfs_reverse_list_seek(dir->reverse, position);
 	if (position == dir->position && position != 0)
 		return 0;
 	r = dir->volume->store->ops->seekdir(dir->volume->store, dir->handle, position);
@@ -252,6 +264,8 @@ static bool show(struct xtsfs_dir *dir, const struct dirent64 *record)
 
 int xtsfs_readdir(struct xtsfs_dir *dir, struct xtsfs_dirent *ret_entry)
 {
+	if (dir->reverse)
+		return xtsfs_reverse_list_next(dir->reverse, ret_entry);
 	for (;;) {
 		const struct dirent64 *record;
 
@@ -294,14 +308,21 @@ uint64_t xtsfs_dir_lost(const struct xtsfs_dir *dir)
 
 void xtsfs_unreaddir(struct xtsfs_dir *dir)
 {
+	if (dir->reverse) {
+		xtsfs_reverse_list_back(dir->reverse);
+		return;
+	}
 	dir->at = dir->last;
 	dir->position = dir->last_position;
 }
 
 bool xtsfs_dir_is_told(const struct xtsfs_dir *dir)
 {
-	const struct stat st = {.st_dev = dir->node->dev, .st_ino = dir->record->d_ino, .st_mode = S_IFREG};
+	struct stat st = {.st_dev = dir->node->dev, .st_mode = S_IFREG};
 
+	if (dir->reverse) /* attributes do not stay true there */
+		return false;
+	st.st_ino = dir->record->d_ino;
 	return dir->record->d_type == DT_REG && xtsfs_node_is_told(dir->volume, &st);
 }
 
@@ -309,7 +330,10 @@ int xtsfs_dir_lookup(struct xtsfs_dir *dir, struct xtsfs_node **ret_node, struct
 {
 	struct xtsfs_volume *volume = dir->volume;
 	struct stat st;
-	int r = volume->store->ops->stat(volume->store, dir->handle, dir->record->d_name, &st);
+	int r;
 
+	if (dir->reverse)
+		return xtsfs_reverse_list_lookup(dir->reverse, ret_node, ret_stat);
+	r = volume->store->ops->stat(volume->store, dir->handle, dir->record->d_name, &st);
 	return r < 0 ? r : found(volume, dir->node, dir->record->d_name, &st, ret_node, ret_stat);
 }

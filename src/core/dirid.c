@@ -14,6 +14,7 @@
  */
 #include "core/internal.h"
 
+#include "core/reverse-internal.h"
 #include "crypto/kdf.h"
 #include "format/header.h"
 
@@ -97,6 +98,26 @@ static bool is_being_removed(struct xtsfs_volume *volume, struct xtsfs_node *dir
 	return r == -ENOENT || (r == 0 && (st.st_ino != dir->ino || st.st_dev != dir->dev));
 }
 
+/* In a reverse view. A node there is of one name for good, and its directory's id was known before it was found. */
+static int derive(struct xtsfs_volume *volume, struct xtsfs_node *dir, uint8_t ret_id[XTSFS_ID_BYTES])
+{
+	const struct xtsfs_link *link = dir->links;
+	uint8_t parent_id[XTSFS_ID_BYTES];
+	int r = dir->is_root ? 0 : xtsfs_dirid_get(volume, link->parent, parent_id);
+
+	if (r == 0)
+		r = dir->is_root ? xtsfs_reverse_dirid(volume->keys, NULL, "", ret_id)
+				 : xtsfs_reverse_dirid(volume->keys, parent_id, link->backing_name, ret_id);
+	if (r < 0)
+		return r;
+	xtsfs_guard_mutex(&volume->table_mutex);
+	if (!dir->has_dirid) {
+		memcpy(dir->dirid, ret_id, XTSFS_ID_BYTES);
+		__atomic_store_n(&dir->has_dirid, true, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
 int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir, uint8_t ret_id[XTSFS_ID_BYTES])
 {
 	struct xtsfs_disk_dirid dirid;
@@ -110,6 +131,8 @@ int xtsfs_dirid_get(struct xtsfs_volume *volume, struct xtsfs_node *dir, uint8_t
 		memcpy(ret_id, dir->dirid, XTSFS_ID_BYTES);
 		return 0;
 	}
+	if (volume->reverse)
+		return derive(volume, dir, ret_id);
 	r = xtsfs_fd_get(volume, dir, XTSFS_ACCESS_PATH, &fd);
 	if (r < 0)
 		return r;

@@ -119,7 +119,7 @@ static int open_against_mode(struct xtsfs_volume *volume, int dir, const char *n
 	struct xtsfs_store *store = volume->store;
 	int handle, r;
 
-	if (st->st_uid != geteuid())
+	if (st->st_uid != geteuid() || volume->reverse)
 		return -EACCES;
 	r = store->ops->chmod(store, dir, name, (st->st_mode & 07777) | 0600);
 	if (r < 0)

@@ -86,7 +86,8 @@ xtsfs_must_check int xtsfs_rmdir(struct xtsfs_volume *volume, struct xtsfs_node 
 /** @flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT. */
 xtsfs_must_check int xtsfs_rename(struct xtsfs_volume *volume, struct xtsfs_node *old_dir, const char *old_name,
 				  struct xtsfs_node *new_dir, const char *new_name, unsigned flags);
-/** @ret_target: room XTSFS_SYMLINK_MAX + 1. */
+#define XTSFS_READLINK_ROOM 4096U
+/** @ret_target: room XTSFS_SYMLINK_MAX + 1; of a reverse view, XTSFS_READLINK_ROOM. */
 xtsfs_must_check int xtsfs_readlink(struct xtsfs_volume *volume, struct xtsfs_node *node, char *ret_target);
 
 /* ---- attributes ---- */

@@ -34,6 +34,7 @@
 
 struct xtsfs_file;
 struct xtsfs_fd;
+struct xtsfs_reverse;
 
 /* One name of a node: (directory, encrypted name). */
 struct xtsfs_link {
@@ -64,7 +65,8 @@ struct xtsfs_node {
 
 struct xtsfs_volume {
 	struct xtsfs_store *store;
-	struct xtsfs_keys *keys; /* NULL while it is locked (lock.c) */
+	struct xtsfs_reverse *reverse; /* NULL: an ordinary volume; else the store is a plain directory (reverse.h) */
+	struct xtsfs_keys *keys;       /* NULL while it is locked (lock.c) */
 	pthread_rwlock_t key_lock;
 	uint8_t uuid[XTSFS_UUID_BYTES];
 	unsigned content_keys;

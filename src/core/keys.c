@@ -30,10 +30,15 @@ static int derive_all(struct xtsfs_keys *keys, const struct xtsfs_secret *volume
 		const char *label;
 		struct xtsfs_siv **siv;
 		struct xtsfs_mac **mac;
+		enum xtsfs_mac_kind kind;
 	} uses[] = {
-		{"xtsfs v1 name", &keys->name, NULL},	      {"xtsfs v1 symlink", &keys->symlink, NULL},
-		{"xtsfs v1 xattr", &keys->xattr, NULL},	      {"xtsfs v1 manifest", &keys->manifest, NULL},
-		{"xtsfs v1 sector mac", NULL, &keys->sector}, {"xtsfs v1 meta mac", NULL, &keys->meta},
+		{"xtsfs v1 name", &keys->name, NULL, kind},
+		{"xtsfs v1 symlink", &keys->symlink, NULL, kind},
+		{"xtsfs v1 xattr", &keys->xattr, NULL, kind},
+		{"xtsfs v1 manifest", &keys->manifest, NULL, kind},
+		{"xtsfs v1 sector mac", NULL, &keys->sector, kind},
+		{"xtsfs v1 meta mac", NULL, &keys->meta, kind},
+		{"xtsfs v1 reverse", NULL, &keys->reverse, XTSFS_MAC_HMAC_SHA256},
 	};
 	int r = 0;
 
@@ -41,7 +46,7 @@ static int derive_all(struct xtsfs_keys *keys, const struct xtsfs_secret *volume
 		r = derive(volume_key, config, uses[i].label, scratch);
 		if (r == 0)
 			r = uses[i].siv ? xtsfs_siv_new(scratch->data, uses[i].siv)
-					: xtsfs_mac_new(kind, scratch->data, uses[i].mac);
+					: xtsfs_mac_new(uses[i].kind, scratch->data, uses[i].mac);
 	}
 	for (unsigned i = 0; r == 0 && engine && i < config->content_keys; i++) {
 		char label[40];
@@ -204,6 +209,7 @@ struct xtsfs_keys *xtsfs_keys_free(struct xtsfs_keys *keys)
 		xtsfs_pool_free(keys->content[i]);
 	xtsfs_mac_free(keys->sector);
 	xtsfs_mac_free(keys->meta);
+	xtsfs_mac_free(keys->reverse);
 	xtsfs_siv_free(keys->name);
 	xtsfs_siv_free(keys->symlink);
 	xtsfs_siv_free(keys->xattr);

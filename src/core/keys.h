@@ -23,6 +23,7 @@ struct xtsfs_keys {
 	struct xtsfs_keys *old; /* in re-encryption: those of the key that is being replaced; else NULL */
 	struct xtsfs_siv *name, *symlink, *xattr, *manifest;
 	struct xtsfs_mac *sector, *meta;
+	struct xtsfs_mac *reverse; /* what stands for random numbers in a reverse view (docs/reverse.md) */
 	unsigned content_keys;
 	struct xtsfs_pool *content[]; /* one TFM each; none without an engine */
 };

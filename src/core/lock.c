@@ -9,6 +9,7 @@
 
 #include "core/file.h"
 #include "core/fs.h"
+#include "core/reverse-internal.h"
 
 #include <malloc.h>
 #include <string.h>
@@ -97,8 +98,11 @@ bool xtsfs_volume_is_locked(struct xtsfs_volume *volume)
 static int verify(struct xtsfs_volume *volume, const struct xtsfs_keys *keys)
 {
 	struct xtsfs_disk_dirid dirid;
-	int r = xtsfs_dirid_read(volume->store, keys, volume->store->root, &dirid, NULL);
+	int r;
 
+	if (volume->reverse)
+		return xtsfs_reverse_verify(volume, keys);
+	r = xtsfs_dirid_read(volume->store, keys, volume->store->root, &dirid, NULL);
 	if (r == -XTSFS_EDAMAGED) /* not a word of it is to be believed */
 		return -XTSFS_EAUTH;
 	return r < 0 ? r : memcmp(dirid.id, volume->root->dirid, XTSFS_ID_BYTES) == 0 ? 0 : -XTSFS_EAUTH;
@@ -132,6 +136,8 @@ int xtsfs_volume_unlock(struct xtsfs_volume *volume, const struct xtsfs_config *
 	struct xtsfs_keys *keys;
 	int r;
 
+	if (volume->reverse && config->reencrypting)
+		return -XTSFS_EFEATURE;
 	if (memcmp(config->uuid, volume->uuid, sizeof(volume->uuid)) != 0 || config->integrity != volume->integrity ||
 	    config->content_keys != volume->content_keys)
 		return -XTSFS_EAUTH;

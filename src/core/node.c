@@ -22,7 +22,14 @@ static size_t slot_of(const struct xtsfs_volume *volume, dev_t dev, ino_t ino)
 	return (size_t)(h >> 32) & (volume->table_slots - 1);
 }
 
-static struct xtsfs_node *find_locked(struct xtsfs_volume *volume, const struct stat *st)
+/* In a reverse view a node is of one name: what it is called, and where, is in what it is encrypted with. */
+static bool is_of_name(const struct xtsfs_node *node, const struct xtsfs_node *parent, const char *backing_name)
+{
+	return node->links && node->links->parent == parent && strcmp(node->links->backing_name, backing_name) == 0;
+}
+
+static struct xtsfs_node *find_locked(struct xtsfs_volume *volume, const struct stat *st,
+				      const struct xtsfs_node *parent, const char *backing_name)
 {
 	struct xtsfs_node *node;
 
@@ -30,7 +37,7 @@ static struct xtsfs_node *find_locked(struct xtsfs_volume *volume, const struct 
 		return NULL;
 	for (node = volume->table[slot_of(volume, st->st_dev, st->st_ino)]; node; node = node->hash_next)
 		if (node->ino == st->st_ino && node->dev == st->st_dev && node->type == (st->st_mode & S_IFMT) &&
-		    !node->gone)
+		    !node->gone && (!volume->reverse || is_of_name(node, parent, backing_name)))
 			return node;
 	return NULL;
 }
@@ -119,7 +126,7 @@ int xtsfs_node_get(struct xtsfs_volume *volume, const struct stat *st, struct xt
 	int r = 0;
 
 	pthread_mutex_lock(&volume->table_mutex);
-	node = find_locked(volume, st);
+	node = find_locked(volume, st, parent, backing_name);
 	if (!node) {
 		r = make_room(volume);
 		node = r == 0 ? calloc(1, sizeof(*node)) : NULL;
@@ -162,7 +169,7 @@ uint32_t xtsfs_node_generation(const struct xtsfs_node *node)
 struct xtsfs_node *xtsfs_node_find(struct xtsfs_volume *volume, const struct stat *st)
 {
 	xtsfs_guard_mutex(&volume->table_mutex);
-	struct xtsfs_node *node = find_locked(volume, st);
+	struct xtsfs_node *node = volume->reverse ? NULL : find_locked(volume, st, NULL, NULL);
 
 	if (node)
 		node->refs++;
@@ -188,7 +195,7 @@ void xtsfs_node_told(struct xtsfs_node *node, uint32_t seconds)
 bool xtsfs_node_is_told(struct xtsfs_volume *volume, const struct stat *st)
 {
 	xtsfs_guard_mutex(&volume->table_mutex);
-	const struct xtsfs_node *node = find_locked(volume, st);
+	const struct xtsfs_node *node = volume->reverse ? NULL : find_locked(volume, st, NULL, NULL);
 
 	return node && __atomic_load_n(&node->told_until_s, __ATOMIC_RELAXED) > now_s();
 }
@@ -359,8 +366,10 @@ char *xtsfs_node_describe(struct xtsfs_volume *volume, struct xtsfs_node *node)
 
 		if (xtsfs_node_link(volume, node, &parent, &backing) < 0)
 			break;
-		if (xtsfs_dirid_get(volume, parent, dirid) == 0 &&
-		    xtsfs_fd_get(volume, parent, XTSFS_ACCESS_PATH, &dir) == 0) {
+		if (volume->reverse)
+			snprintf(name, sizeof(name), "%s", backing);
+		else if (xtsfs_dirid_get(volume, parent, dirid) == 0 &&
+			 xtsfs_fd_get(volume, parent, XTSFS_ACCESS_PATH, &dir) == 0) {
 			if (xtsfs_names_open(volume, dirid, dir->handle, backing, name) < 0)
 				strcpy(name, "?");
 			xtsfs_fd_put(volume, dir);

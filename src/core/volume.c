@@ -14,6 +14,7 @@
 
 #include "core/file.h"
 #include "core/replace.h"
+#include "core/reverse-internal.h"
 
 #include "crypto/kdf.h"
 #include "format/header.h"
@@ -245,6 +246,17 @@ static int open_root(struct xtsfs_volume *volume)
 	return volume->repair ? 0 : xtsfs_dirid_get(volume, volume->root, dirid);
 }
 
+/* There is no writer to keep out, no marker, and the root's id is not stored. */
+static int open_reverse(struct xtsfs_volume *volume, const struct xtsfs_config *config,
+			const struct xtsfs_volume_params *params, char *ret_problem, size_t problem_bytes)
+{
+	int r = volume->keys->old ? -XTSFS_EFEATURE : xtsfs_reverse_new(volume, config, params->reverse);
+
+	if (r == -XTSFS_EFEATURE)
+		say(ret_problem, problem_bytes, "its configuration is of a volume in re-encryption");
+	return r < 0 ? r : open_root(volume);
+}
+
 static unsigned default_fds(void)
 {
 	struct rlimit limit;
@@ -257,6 +269,7 @@ static unsigned default_fds(void)
 static void free_volume(struct xtsfs_volume *volume)
 {
 	xtsfs_node_table_free(volume);
+	xtsfs_reverse_free(volume);
 	free(volume->pending);
 	if (volume->lock_handle >= 0)
 		volume->store->ops->close(volume->store, volume->lock_handle);
@@ -286,6 +299,8 @@ static int open_volume(struct xtsfs_volume *volume, const struct xtsfs_config *c
 		say(ret_problem, problem_bytes, "cannot set up the keys: %s", xtsfs_strerror(r));
 		return r;
 	}
+	if (params->reverse)
+		return open_reverse(volume, config, params, ret_problem, problem_bytes);
 	if (params->shared && volume->keys->old) {
 		say(ret_problem, problem_bytes,
 		    "it is being re-encrypted, which takes one mount that does not share it");
@@ -342,7 +357,7 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 	volume->store = store;
 	volume->integrity = config->integrity;
 	volume->layout = config->integrity == XTSFS_INTEGRITY_NONE ? XTSFS_LAYOUT_PLAIN : XTSFS_LAYOUT_GROUPS;
-	volume->read_only = params->read_only || params->salvage;
+	volume->read_only = params->read_only || params->salvage || params->reverse;
 	volume->salvage = params->salvage;
 	volume->no_atime = params->no_atime || volume->read_only;
 	volume->repair = params->repair;
@@ -387,6 +402,8 @@ int xtsfs_volume_close(struct xtsfs_volume *volume)
 	if (!volume)
 		return 0;
 	xtsfs_closedir_all(volume);
+	while (volume->reverse && volume->reverse->open)
+		xtsfs_reverse_close(volume->reverse->open);
 	if (!volume->read_only) {
 		r = xtsfs_file_finish_all(volume);
 		if (r == 0)

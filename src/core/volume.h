@@ -20,6 +20,15 @@
 struct xtsfs_volume;
 struct xtsfs_node;
 
+struct xtsfs_ignore;
+/* The other way round: the store is a directory of plain files, and the volume is what they would be encrypted
+ * (docs/reverse.md). Read-only. */
+struct xtsfs_reverse_params {
+	struct xtsfs_store *conf_store;	   /* where xtsfs.conf and its copy are (store/aside.h); borrowed */
+	const struct xtsfs_ignore *ignore; /* what is not shown; borrowed; may be NULL */
+	bool one_file_system;
+};
+
 struct xtsfs_volume_params {
 	bool read_only;
 	bool salvage;	      /* with read_only: serve what decrypts, verified or not */
@@ -36,7 +45,8 @@ struct xtsfs_volume_params {
 				 than its write */
 	unsigned fds;	      /* descriptors the core may keep cached; 0: a third of RLIMIT_NOFILE */
 	const struct xtsfs_engine *engine;
-	const char *holder; /* text for xtsfs.lock: who has the volume, for people */
+	const char *holder;			    /* text for xtsfs.lock: who has the volume, for people */
+	const struct xtsfs_reverse_params *reverse; /* NULL: an ordinary volume */
 };
 
 /**

@@ -5,48 +5,24 @@
  * A backing attribute's name says nothing; which attribute it is comes from decrypting it. Setting one with a long name
  * is one call too, since its name is kept inside the value.
  */
-#include "core/internal.h"
+#include "core/xattr-internal.h"
 
 #include "base/base64.h"
 #include "core/fs.h"
 #include "core/path.h"
+#include "core/reverse-internal.h"
 #include "crypto/kdf.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
 
-#define NAME_AD		"xtsfs xattr name" /* 16 bytes */
-#define SALT_BYTES	16U
-#define VALUE_OVERHEAD	(SALT_BYTES + XTSFS_SIV_IV_BYTES + 1U)
-#define LONG_PREFIX	"long."
-#define NAME_MAX_BYTES	255U
-#define VALUE_MAX_BYTES 65536U
-
-struct attr {
-	const char *prefix;
-	char backing[XTSFS_NAME_MAX + 1];
-	uint8_t cipher[NAME_MAX_BYTES + 16]; /* of the name */
-	size_t cipher_bytes;
-	bool is_long;
-};
-
-/* Values do not stay in freed memory, where a locked volume would still have them. */
-static void wipe_and_free(uint8_t **memory)
-{
-	if (*memory)
-		xtsfs_wipe(*memory, malloc_usable_size(*memory));
-	free(*memory);
-}
-#define auto_wiped __attribute__((cleanup(wipe_and_free)))
-
-static bool is_acl(const char *name)
+bool xtsfs_xattr_is_acl(const char *name)
 {
 	return strcmp(name, "system.posix_acl_access") == 0 || strcmp(name, "system.posix_acl_default") == 0;
 }
 
-static int check_name(const char *name)
+int xtsfs_xattr_check_name(const char *name)
 {
 	static const char *const spaces[] = {"user.", "trusted.", "security."};
 
@@ -56,24 +32,24 @@ static int check_name(const char *name)
 	return -EOPNOTSUPP;
 }
 
-static const char *prefix_for(const struct xtsfs_node *node)
+const char *xtsfs_xattr_prefix(const struct xtsfs_node *node)
 {
 	return S_ISREG(node->type) || S_ISDIR(node->type) ? "user.xtsfs." : "trusted.xtsfs.";
 }
 
 static int seal_name_with(const struct xtsfs_keys *keys, const struct xtsfs_node *node, const char *name,
-			  struct attr *ret)
+			  struct xtsfs_xattr_sealed *ret)
 {
 	size_t bytes = strlen(name), chars;
 	char text[XTSFS_NAME_MAX + 1], hash_text[44];
 	uint8_t hash[32];
-	int r = check_name(name);
+	int r = xtsfs_xattr_check_name(name);
 
 	if (r == 0)
 		r = xtsfs_siv_seal(keys->xattr, NAME_AD, 16, name, bytes, ret->cipher);
 	if (r < 0)
 		return r;
-	ret->prefix = prefix_for(node);
+	ret->prefix = xtsfs_xattr_prefix(node);
 	ret->cipher_bytes = bytes + XTSFS_SIV_IV_BYTES;
 	chars = xtsfs_base64_chars(ret->cipher_bytes);
 	ret->is_long = strlen(ret->prefix) + chars > XTSFS_NAME_MAX;
@@ -91,19 +67,21 @@ static int seal_name_with(const struct xtsfs_keys *keys, const struct xtsfs_node
 	return 0;
 }
 
-static int seal_name(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name, struct attr *ret)
+int xtsfs_xattr_seal_name(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name,
+			  struct xtsfs_xattr_sealed *ret)
 {
 	return seal_name_with(volume->keys, node, name, ret);
 }
 
 /* In re-encryption: what it was called under the old key. */
-static int seal_name_old(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name, struct attr *ret)
+static int seal_name_old(struct xtsfs_volume *volume, const struct xtsfs_node *node, const char *name,
+			 struct xtsfs_xattr_sealed *ret)
 {
 	return volume->keys->old ? seal_name_with(volume->keys->old, node, name, ret) : -ENODATA;
 }
 
 /* Where the stored value's random bytes begin: behind the name of a long one. -EIO if it does not fit. */
-static ssize_t value_start(const struct attr *attr, const uint8_t *stored, size_t bytes)
+static ssize_t value_start(const struct xtsfs_xattr_sealed *attr, const uint8_t *stored, size_t bytes)
 {
 	size_t start = 0;
 
@@ -116,8 +94,8 @@ static ssize_t value_start(const struct attr *attr, const uint8_t *stored, size_
 	return bytes - start < VALUE_OVERHEAD ? -EIO : (ssize_t)start;
 }
 
-static ssize_t open_value(struct xtsfs_volume *volume, const char *name, const struct attr *attr, const uint8_t *stored,
-			  size_t stored_bytes, uint8_t *ret_plain)
+static ssize_t open_value(struct xtsfs_volume *volume, const char *name, const struct xtsfs_xattr_sealed *attr,
+			  const uint8_t *stored, size_t stored_bytes, uint8_t *ret_plain)
 {
 	ssize_t start = value_start(attr, stored, stored_bytes);
 	uint8_t ad[SALT_BYTES + NAME_MAX_BYTES];
@@ -138,11 +116,11 @@ static ssize_t open_value(struct xtsfs_volume *volume, const char *name, const s
 
 /* The stored value, whichever key it is under; *attr becomes that one. */
 static ssize_t get_stored(struct xtsfs_volume *volume, const struct xtsfs_node *node, const struct xtsfs_at *at,
-			  const char *name, struct attr *attr, uint8_t *stored, size_t room)
+			  const char *name, struct xtsfs_xattr_sealed *attr, uint8_t *stored, size_t room)
 {
 	struct xtsfs_store *store = volume->store;
 	ssize_t n = store->ops->getxattr(store, at->handle, at->name, attr->backing, stored, room);
-	struct attr old;
+	struct xtsfs_xattr_sealed old;
 
 	if (n != -ENODATA || !volume->keys->old)
 		return n;
@@ -159,10 +137,10 @@ static ssize_t get_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *nod
 			     const char *name, void *ret_value, size_t room)
 {
 	size_t most = VALUE_MAX_BYTES + 1024;
-	auto_wiped uint8_t *stored = malloc(most), *plain = malloc(most);
-	struct attr attr;
+	xtsfs_auto_wiped uint8_t *stored = malloc(most), *plain = malloc(most);
+	struct xtsfs_xattr_sealed attr;
 	ssize_t n, bytes;
-	int r = seal_name(volume, node, name, &attr);
+	int r = xtsfs_xattr_seal_name(volume, node, name, &attr);
 
 	if (r < 0)
 		return r;
@@ -215,12 +193,14 @@ ssize_t xtsfs_getxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, con
 	struct xtsfs_at at;
 	ssize_t n;
 
+	if (volume->reverse)
+		return xtsfs_reverse_getxattr(volume, node, name, ret_value, room);
 	if (strcmp(name, XTSFS_XATTR_PATH) == 0)
 		return get_path(volume, node, ret_value, room);
 	n = xtsfs_at_get(volume, node, &at);
 	if (n < 0)
 		return n;
-	if (is_acl(name))
+	if (xtsfs_xattr_is_acl(name))
 		n = store->ops->getxattr(store, at.handle, at.name, name, ret_value, room);
 	else
 		n = get_encrypted(volume, node, &at, name, ret_value, room);
@@ -228,43 +208,55 @@ ssize_t xtsfs_getxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, con
 	return n;
 }
 
-static int set_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at, const char *name,
-			 const void *value, size_t bytes, int flags)
+ssize_t xtsfs_xattr_seal_value(const struct xtsfs_keys *keys, const char *name, const struct xtsfs_xattr_sealed *attr,
+			       const void *value, size_t bytes, const uint8_t *salt, uint8_t **ret_stored)
 {
-	struct xtsfs_store *store = volume->store;
-	size_t name_bytes = strlen(name), start;
+	size_t name_bytes = strlen(name), start = attr->is_long ? 2 + attr->cipher_bytes : 0;
 	uint8_t ad[SALT_BYTES + NAME_MAX_BYTES];
-	auto_wiped uint8_t *stored = NULL, *plain = NULL;
-	struct attr attr;
-	int r = seal_name(volume, node, name, &attr);
+	xtsfs_auto_wiped uint8_t *stored = malloc(2 + sizeof(attr->cipher) + bytes + VALUE_OVERHEAD);
+	xtsfs_auto_wiped uint8_t *plain = malloc(bytes + 1);
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	if (bytes > VALUE_MAX_BYTES)
-		return -E2BIG;
-	stored = malloc(2 + sizeof(attr.cipher) + bytes + VALUE_OVERHEAD);
-	plain = malloc(bytes + 1);
 	if (!stored || !plain)
 		return -ENOMEM;
-	start = attr.is_long ? 2 + attr.cipher_bytes : 0;
-	if (attr.is_long) {
-		xtsfs_store_le(stored, 2, attr.cipher_bytes);
-		memcpy(stored + 2, attr.cipher, attr.cipher_bytes);
+	if (attr->is_long) {
+		xtsfs_store_le(stored, 2, attr->cipher_bytes);
+		memcpy(stored + 2, attr->cipher, attr->cipher_bytes);
 	}
 	if (bytes)
 		memcpy(plain, value, bytes);
 	plain[bytes] = 0x01;
-	r = xtsfs_random(stored + start, SALT_BYTES);
+	if (salt)
+		memcpy(stored + start, salt, SALT_BYTES);
+	else
+		r = xtsfs_random(stored + start, SALT_BYTES);
 	if (r < 0)
 		return r;
 	memcpy(ad, stored + start, SALT_BYTES);
 	memcpy(ad + SALT_BYTES, name, name_bytes);
-	r = xtsfs_siv_seal(volume->keys->xattr, ad, SALT_BYTES + name_bytes, plain, bytes + 1,
-			   stored + start + SALT_BYTES);
+	r = xtsfs_siv_seal(keys->xattr, ad, SALT_BYTES + name_bytes, plain, bytes + 1, stored + start + SALT_BYTES);
 	if (r < 0)
 		return r;
-	return store->ops->setxattr(store, at->handle, at->name, attr.backing, stored, start + bytes + VALUE_OVERHEAD,
-				    flags);
+	*ret_stored = stored;
+	stored = NULL;
+	return (ssize_t)(start + bytes + VALUE_OVERHEAD);
+}
+
+static int set_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at, const char *name,
+			 const void *value, size_t bytes, int flags)
+{
+	struct xtsfs_store *store = volume->store;
+	xtsfs_auto_wiped uint8_t *stored = NULL;
+	struct xtsfs_xattr_sealed attr;
+	ssize_t n = xtsfs_xattr_seal_name(volume, node, name, &attr);
+
+	if (n < 0)
+		return (int)n;
+	if (bytes > VALUE_MAX_BYTES)
+		return -E2BIG;
+	n = xtsfs_xattr_seal_value(volume->keys, name, &attr, value, bytes, NULL, &stored);
+	return n < 0 ? (int)n
+		     : store->ops->setxattr(store, at->handle, at->name, attr.backing, stored, (size_t)n, flags);
 }
 
 /* From the old key to the new one; the mutex is held. 1 if there was something to do. */
@@ -272,8 +264,8 @@ static int renew_one(struct xtsfs_volume *volume, struct xtsfs_node *node, struc
 {
 	struct xtsfs_store *store = volume->store;
 	size_t most = VALUE_MAX_BYTES + 1024;
-	auto_wiped uint8_t *stored = NULL, *plain = NULL;
-	struct attr old;
+	xtsfs_auto_wiped uint8_t *stored = NULL, *plain = NULL;
+	struct xtsfs_xattr_sealed old;
 	ssize_t n;
 	int r = seal_name_old(volume, node, name, &old);
 
@@ -328,7 +320,7 @@ int xtsfs_setxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const c
 	r = xtsfs_at_get(volume, node, &at);
 	if (r < 0)
 		return r;
-	if (is_acl(name)) {
+	if (xtsfs_xattr_is_acl(name)) {
 		r = store->ops->setxattr(store, at.handle, at.name, name, value, bytes, flags);
 	} else {
 		begin_change(volume);
@@ -354,7 +346,7 @@ static int open_name(struct xtsfs_volume *volume, const struct xtsfs_at *at, con
 	if (strncmp(backing, prefix, prefix_chars) != 0)
 		return -ENODATA;
 	if (strncmp(text, LONG_PREFIX, sizeof(LONG_PREFIX) - 1) == 0) {
-		auto_wiped uint8_t *stored = malloc(VALUE_MAX_BYTES + 1024);
+		xtsfs_auto_wiped uint8_t *stored = malloc(VALUE_MAX_BYTES + 1024);
 		char expected[44];
 		uint8_t hash[32];
 		ssize_t n;
@@ -394,9 +386,9 @@ static bool is_doubled(struct xtsfs_volume *volume, struct xtsfs_node *node, con
 		       const char *name)
 {
 	struct xtsfs_store *store = volume->store;
-	struct attr attr;
+	struct xtsfs_xattr_sealed attr;
 
-	return seal_name(volume, node, name, &attr) == 0 &&
+	return xtsfs_xattr_seal_name(volume, node, name, &attr) == 0 &&
 	       store->ops->getxattr(store, at->handle, at->name, attr.backing, NULL, 0) >= 0;
 }
 
@@ -417,11 +409,11 @@ static ssize_t list(struct xtsfs_volume *volume, struct xtsfs_node *node, const 
 		char plain[NAME_MAX_BYTES + 1];
 		const char *shown = plain;
 
-		if (is_acl(name)) {
+		if (xtsfs_xattr_is_acl(name)) {
 			shown = name;
 		} else {
 			bool old = false;
-			int r = open_name(volume, at, prefix_for(node), name, plain, &old);
+			int r = open_name(volume, at, xtsfs_xattr_prefix(node), name, plain, &old);
 
 			if (r == -EIO || r == -XTSFS_EAUTH)
 				xtsfs_warning(
@@ -442,8 +434,11 @@ static ssize_t list(struct xtsfs_volume *volume, struct xtsfs_node *node, const 
 ssize_t xtsfs_listxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, char *ret_list, size_t room)
 {
 	struct xtsfs_at at;
-	ssize_t n = xtsfs_at_get(volume, node, &at);
+	ssize_t n;
 
+	if (volume->reverse)
+		return xtsfs_reverse_listxattr(volume, node, ret_list, room);
+	n = xtsfs_at_get(volume, node, &at);
 	if (n < 0)
 		return n;
 	n = list(volume, node, &at, ret_list, room);
@@ -466,7 +461,7 @@ static int renew_listed(struct xtsfs_volume *volume, struct xtsfs_node *node, st
 	for (const char *name = backing; name < backing + n; name += strlen(name) + 1) {
 		char plain[NAME_MAX_BYTES + 1];
 		bool old = false;
-		int r = open_name(volume, at, prefix_for(node), name, plain, &old);
+		int r = open_name(volume, at, xtsfs_xattr_prefix(node), name, plain, &old);
 
 		/* Not one of ours; or gone meanwhile. */
 		if (r == -ENODATA || (r == 0 && !old))
@@ -502,22 +497,22 @@ int xtsfs_removexattr(struct xtsfs_volume *volume, struct xtsfs_node *node, cons
 {
 	struct xtsfs_store *store = volume->store;
 	struct xtsfs_at at;
-	struct attr attr;
+	struct xtsfs_xattr_sealed attr;
 	int r = 0;
 
 	if (volume->read_only)
 		return -EROFS;
-	if (!is_acl(name))
-		r = seal_name(volume, node, name, &attr);
+	if (!xtsfs_xattr_is_acl(name))
+		r = xtsfs_xattr_seal_name(volume, node, name, &attr);
 	if (r == 0)
 		r = xtsfs_at_get(volume, node, &at);
 	if (r < 0)
 		return r;
 	begin_change(volume);
-	if (!is_acl(name))
+	if (!xtsfs_xattr_is_acl(name))
 		r = renew_to_change(volume, node, &at, name);
 	if (r == 0)
-		r = store->ops->removexattr(store, at.handle, at.name, is_acl(name) ? name : attr.backing);
+		r = store->ops->removexattr(store, at.handle, at.name, xtsfs_xattr_is_acl(name) ? name : attr.backing);
 	end_change(volume);
 	xtsfs_at_put(volume, &at);
 	return r;

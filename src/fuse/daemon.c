@@ -101,7 +101,7 @@ int xtsfs_daemon_start_helper(struct xtsfs_daemon *daemon, const struct xtsfs_op
 	return options->no_sandbox ? 0 : xtsfs_helper_start(&params, &daemon->helper);
 }
 
-int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing,
+int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing, int beside,
 		       bool kernel_engine)
 {
 	bool background = daemon->report_fd >= 0;
@@ -113,7 +113,7 @@ int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *
 	if (daemon->helper) {
 		if (background)
 			xtsfs_log_connect_syslog();
-		(void)xtsfs_sandbox_enter(backing, options->read_only, kernel_engine);
+		(void)xtsfs_sandbox_enter(backing, beside, options->read_only, kernel_engine);
 	} else {
 		xtsfs_notice("sandbox: none, as asked for by nosandbox");
 	}

@@ -39,11 +39,11 @@ xtsfs_must_check int xtsfs_daemon_begin(struct xtsfs_daemon *ret_daemon, bool fo
 xtsfs_must_check int xtsfs_daemon_start_helper(struct xtsfs_daemon *daemon, const struct xtsfs_options *options);
 /**
  * Everything is there, in one thread: leave the terminal, enter the sandbox around @backing, the volume's directory,
- * and only then, in the background, turn the standard descriptors into /dev/null, log to syslog and let the parent exit
- * with 0; in the foreground, tell systemd.
+ * and @beside, where its configuration is if not there (else -1), and only then, in the background, turn the standard
+ * descriptors into /dev/null, log to syslog and let the parent exit with 0; in the foreground, tell systemd.
  */
 xtsfs_must_check int xtsfs_daemon_ready(struct xtsfs_daemon *daemon, const struct xtsfs_options *options, int backing,
-					bool kernel_engine);
+					int beside, bool kernel_engine);
 /** Write the process id; @path absolute. */
 xtsfs_must_check int xtsfs_daemon_pidfile(const char *path);
 

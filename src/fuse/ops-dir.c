@@ -91,7 +91,7 @@ void xtsfs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_i
 
 void xtsfs_op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	char target[XTSFS_SYMLINK_MAX + 1];
+	char target[XTSFS_READLINK_ROOM];
 	int r = xtsfs_readlink(xtsfs_req_volume(req), xtsfs_req_node(req, ino), target);
 
 	if (r < 0)

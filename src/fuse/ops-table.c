@@ -6,71 +6,68 @@
 #include "fuse/ops.h"
 #include "fuse/places.h"
 
-static _Thread_local fuse_req_t current; /* what this thread serves */
+_Thread_local struct fuse_req *xtsfs_serving;
 
 bool xtsfs_place_is_given_up(void)
 {
-	return current && fuse_req_interrupted(current);
+	return xtsfs_serving && fuse_req_interrupted(xtsfs_serving);
 }
 
-#define WATCHED(name, parameters, arguments)          \
-	static void watched_##name parameters         \
-	{                                             \
-		xtsfs_place_begin(XTSFS_KIND_##name); \
-		current = req;                        \
-		xtsfs_op_##name arguments;            \
-		current = NULL;                       \
-		xtsfs_place_end(XTSFS_KIND_##name);   \
-	}
-
-WATCHED(lookup, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))
-WATCHED(forget, (fuse_req_t req, fuse_ino_t ino, uint64_t count), (req, ino, count))
-WATCHED(forget_multi, (fuse_req_t req, size_t count, struct fuse_forget_data *list), (req, count, list))
-WATCHED(getattr, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
-WATCHED(setattr, (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi),
+WATCHED(xtsfs_op, lookup, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))
+WATCHED(xtsfs_op, forget, (fuse_req_t req, fuse_ino_t ino, uint64_t count), (req, ino, count))
+WATCHED(xtsfs_op, forget_multi, (fuse_req_t req, size_t count, struct fuse_forget_data *list), (req, count, list))
+WATCHED(xtsfs_op, getattr, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
+WATCHED(xtsfs_op, setattr, (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi),
 	(req, ino, attr, to_set, fi))
-WATCHED(readlink, (fuse_req_t req, fuse_ino_t ino), (req, ino))
-WATCHED(mknod, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev),
+WATCHED(xtsfs_op, readlink, (fuse_req_t req, fuse_ino_t ino), (req, ino))
+WATCHED(xtsfs_op, mknod, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev),
 	(req, parent, name, mode, rdev))
-WATCHED(mkdir, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode), (req, parent, name, mode))
-WATCHED(unlink, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))
-WATCHED(rmdir, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))
-WATCHED(symlink, (fuse_req_t req, const char *target, fuse_ino_t parent, const char *name), (req, target, parent, name))
-WATCHED(rename,
+WATCHED(xtsfs_op, mkdir, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode), (req, parent, name, mode))
+WATCHED(xtsfs_op, unlink, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))
+WATCHED(xtsfs_op, rmdir, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))
+WATCHED(xtsfs_op, symlink, (fuse_req_t req, const char *target, fuse_ino_t parent, const char *name),
+	(req, target, parent, name))
+WATCHED(xtsfs_op, rename,
 	(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
 	 unsigned flags),
 	(req, parent, name, new_parent, new_name, flags))
-WATCHED(link, (fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name),
+WATCHED(xtsfs_op, link, (fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name),
 	(req, ino, new_parent, new_name))
-WATCHED(create, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi),
+WATCHED(xtsfs_op, create, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi),
 	(req, parent, name, mode, fi))
-WATCHED(open, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
-WATCHED(read, (fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t offset, struct fuse_file_info *fi),
+WATCHED(xtsfs_op, open, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
+WATCHED(xtsfs_op, read, (fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t offset, struct fuse_file_info *fi),
 	(req, ino, bytes, offset, fi))
-WATCHED(write,
+WATCHED(xtsfs_op, write,
 	(fuse_req_t req, fuse_ino_t ino, const char *data, size_t bytes, off_t offset, struct fuse_file_info *fi),
 	(req, ino, data, bytes, offset, fi))
-WATCHED(release, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
-WATCHED(fsync, (fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi), (req, ino, data_only, fi))
-WATCHED(opendir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
-WATCHED(readdir, (fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t position, struct fuse_file_info *fi),
+WATCHED(xtsfs_op, release, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
+WATCHED(xtsfs_op, fsync, (fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi),
+	(req, ino, data_only, fi))
+WATCHED(xtsfs_op, opendir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
+WATCHED(xtsfs_op, readdir, (fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t position, struct fuse_file_info *fi),
 	(req, ino, bytes, position, fi))
-WATCHED(readdirplus, (fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t position, struct fuse_file_info *fi),
+WATCHED(xtsfs_op, readdirplus,
+	(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t position, struct fuse_file_info *fi),
 	(req, ino, bytes, position, fi))
-WATCHED(releasedir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
-WATCHED(fsyncdir, (fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi), (req, ino, data_only, fi))
-WATCHED(statfs, (fuse_req_t req, fuse_ino_t ino), (req, ino))
-WATCHED(setxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t bytes, int flags),
+WATCHED(xtsfs_op, releasedir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))
+WATCHED(xtsfs_op, fsyncdir, (fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi),
+	(req, ino, data_only, fi))
+WATCHED(xtsfs_op, statfs, (fuse_req_t req, fuse_ino_t ino), (req, ino))
+WATCHED(xtsfs_op, setxattr,
+	(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t bytes, int flags),
 	(req, ino, name, value, bytes, flags))
-WATCHED(getxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, size_t room), (req, ino, name, room))
-WATCHED(listxattr, (fuse_req_t req, fuse_ino_t ino, size_t room), (req, ino, room))
-WATCHED(removexattr, (fuse_req_t req, fuse_ino_t ino, const char *name), (req, ino, name))
-WATCHED(fallocate, (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t bytes, struct fuse_file_info *fi),
+WATCHED(xtsfs_op, getxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, size_t room), (req, ino, name, room))
+WATCHED(xtsfs_op, listxattr, (fuse_req_t req, fuse_ino_t ino, size_t room), (req, ino, room))
+WATCHED(xtsfs_op, removexattr, (fuse_req_t req, fuse_ino_t ino, const char *name), (req, ino, name))
+WATCHED(xtsfs_op, fallocate,
+	(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t bytes, struct fuse_file_info *fi),
 	(req, ino, mode, offset, bytes, fi))
-WATCHED(lseek, (fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi),
+WATCHED(xtsfs_op, lseek, (fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi),
 	(req, ino, offset, whence, fi))
 #if XTSFS_HAVE_FUSE_TMPFILE
-WATCHED(tmpfile, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi), (req, parent, mode, fi))
+WATCHED(xtsfs_op, tmpfile, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi),
+	(req, parent, mode, fi))
 #endif
 
 const struct fuse_lowlevel_ops xtsfs_fuse_ops = {

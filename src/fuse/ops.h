@@ -22,6 +22,9 @@
  * hour.
  */
 #define XTSFS_SHARED_TIMEOUT_S 1.0
+/* A reverse view's source has its own users. Attributes of regular files are asked for each time: a size that is out of
+ * date would have a program read a part of what it has opened. */
+#define XTSFS_REVERSE_TIMEOUT_S 1.0
 /*
  * An answer that counts a name as gone, and arrives before the kernel takes that name away, has it taken away twice:
  * a file that has names would have none. For so long after a change such answers are good for one question.
@@ -32,6 +35,8 @@
 void xtsfs_op_init(void *userdata, struct fuse_conn_info *conn);
 
 extern const struct fuse_lowlevel_ops xtsfs_fuse_ops; /* ops-table.c */
+/* ops-reverse.c: those that are others in a reverse view. */
+void xtsfs_reverse_ops(struct fuse_lowlevel_ops *ops);
 
 struct xtsfs_helper;
 struct xtsfs_seeker;
@@ -44,6 +49,7 @@ struct xtsfs_mount {
 	bool has_cache;		     /* the kernel keeps what is written before it sends it */
 	bool no_xattr;
 	bool shared;	  /* others write the volume, too: the kernel keeps nothing */
+	bool is_reverse;  /* somebody else changes what is shown */
 	bool writes_once; /* and its pages tell whether they are being written: a notification waits for that */
 };
 

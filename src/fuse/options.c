@@ -13,9 +13,11 @@
 
 #include "base/cleanup.h"
 #include "base/exit-codes.h"
+#include "base/ignore.h"
 #include "base/parse.h"
 #include "fuse/mounts.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,6 +79,17 @@ static int set_const_string(const char **place, const char *value)
 	return r;
 }
 
+/* Files of patterns are read here and now: the daemon cannot open them later. */
+static int add_exclusion(struct xtsfs_options *options, bool is_file, const char *value)
+{
+	int r = options->ignore ? 0 : xtsfs_ignore_new(&options->ignore);
+
+	if (r == 0)
+		r = is_file ? xtsfs_ignore_add_file(options->ignore, AT_FDCWD, value)
+			    : xtsfs_ignore_add(options->ignore, value, strlen(value));
+	return r;
+}
+
 /* One of ours with a value. 1 if it is none of them. */
 static int set_value(struct xtsfs_options *options, const char *name, const char *value)
 {
@@ -103,6 +116,10 @@ static int set_value(struct xtsfs_options *options, const char *name, const char
 		return set_string(&options->pidfile, value);
 	if (strcmp(name, "fsname") == 0)
 		return set_string(&options->fsname, value);
+	if (strcmp(name, "config") == 0)
+		return set_string(&options->config, value);
+	if (strcmp(name, "exclude") == 0 || strcmp(name, "exclude_from") == 0)
+		return add_exclusion(options, name[sizeof("exclude") - 1] != '\0', value);
 	if (strcmp(name, "engine") == 0)
 		return xtsfs_engine_parse(value, &options->engine);
 	if (strcmp(name, "log_level") == 0)
@@ -138,6 +155,10 @@ static bool set_flag(struct xtsfs_options *options, const char *name)
 		options->salvage = options->read_only = true;
 	else if (strcmp(name, "shared") == 0)
 		options->shared = true;
+	else if (strcmp(name, "reverse") == 0)
+		options->reverse = true;
+	else if (strcmp(name, "one_file_system") == 0)
+		options->one_file_system = true;
 	else if (strcmp(name, "allow_other") == 0)
 		options->allow_other = true;
 	else if (strcmp(name, "allow_suid") == 0)
@@ -315,6 +336,8 @@ static int parse_arguments(int argc, char **argv, struct xtsfs_options *options,
 			options->namespace = argv[++i];
 		} else if (strcmp(arg, "-r") == 0) {
 			options->read_only = true;
+		} else if (strcmp(arg, "--reverse") == 0) {
+			options->reverse = true;
 		} else if (strcmp(arg, "-t") == 0 && i + 1 < argc) {
 			i++;
 		} else if (strncmp(arg, "-o", 2) == 0) {
@@ -348,6 +371,26 @@ static int parse_arguments(int argc, char **argv, struct xtsfs_options *options,
 	return 0;
 }
 
+static int check_reverse(struct xtsfs_options *options, char *ret_problem, size_t problem_bytes)
+{
+	const char *wrong = options->config	       ? "config"
+			    : options->ignore	       ? "exclude"
+			    : options->one_file_system ? "one_file_system"
+						       : NULL;
+
+	if (options->reverse && (options->salvage || options->shared)) {
+		snprintf(ret_problem, problem_bytes, "reverse and %s exclude each other",
+			 options->salvage ? "salvage" : "shared");
+		return -EINVAL;
+	}
+	if (!options->reverse && wrong) {
+		snprintf(ret_problem, problem_bytes, "option %s is for a reverse view only; see --help", wrong);
+		return -EINVAL;
+	}
+	options->read_only |= options->reverse;
+	return 0;
+}
+
 int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options, char *ret_problem,
 			size_t problem_bytes)
 {
@@ -369,6 +412,9 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 			 "passfile, passfd, passcmd, keyring and credential exclude each other");
 		return -EINVAL;
 	}
+	r = check_reverse(options, ret_problem, problem_bytes);
+	if (r < 0)
+		return r;
 	if (options->passphrase.credential && !xtsfs_credential_is_name(options->passphrase.credential)) {
 		snprintf(
 			ret_problem, problem_bytes,
@@ -389,6 +435,8 @@ int xtsfs_options_parse(int argc, char **argv, struct xtsfs_options *ret_options
 		r = absolute(positional[1], true, &options->mountpoint, ret_problem, problem_bytes);
 	if (r == 0)
 		r = make_absolute(&options->pidfile);
+	if (r == 0)
+		r = make_absolute(&options->config);
 	if (r < 0 || options->remount)
 		return r;
 	size_t bytes = strlen(options->source);
@@ -429,6 +477,8 @@ void xtsfs_options_done(struct xtsfs_options *options)
 	free(options->mountpoint);
 	free(options->pidfile);
 	free(options->fsname);
+	free(options->config);
+	xtsfs_ignore_free(options->ignore);
 	*options = (struct xtsfs_options){.passphrase = XTSFS_SOURCE_NONE};
 }
 
@@ -447,6 +497,7 @@ void xtsfs_options_help(const char *program)
 	       "Unmount with umount or fusermount3 -u.\n\n"
 	       "  -f, -d         stay in the foreground; -d also shows every request\n"
 	       "  -r             the same as -o ro\n"
+	       "      --reverse  the same as -o reverse\n"
 	       "      --log-level error|warning|notice|info|debug\n"
 	       "                 the same as -o log_level\n"
 	       "  -h, --help     this text\n"

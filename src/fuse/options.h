@@ -8,6 +8,7 @@
 #ifndef XTSFS_FUSE_OPTIONS_H
 #define XTSFS_FUSE_OPTIONS_H
 
+#include "base/ignore.h"
 #include "base/log.h"
 #include "base/passphrase.h"
 #include "crypto/engine.h"
@@ -34,6 +35,11 @@
 	X("rw", NULL, "mount for reading and writing (the default)")                                                 \
 	X("salvage", NULL, "mount read-only and give out what decrypts, authentic or not")                           \
 	X("shared", NULL, "others may have the volume too, on other machines, with this option: nothing is cached")  \
+	X("reverse", NULL, "show the plain directory SOURCE as an encrypted volume, read-only")                      \
+	X("config", "FILE", "with reverse: FILE is the configuration (default: SOURCE/.xtsfs.reverse.conf)")         \
+	X("exclude", "PATTERN", "with reverse: leave out what matches, as gitignore(5) has it; may be repeated")     \
+	X("exclude_from", "FILE", "with reverse: leave out what the lines of FILE match; may be repeated")           \
+	X("one_file_system", NULL, "with reverse: leave out what is on other filesystems")                           \
 	X("allow_other", NULL, "other users may use the mount; as root, files belong to who makes them")             \
 	X("allow_suid", NULL, "setuid programs work, which they do not by default (root only)")                      \
 	X("allow_dev", NULL, "device nodes work, which they do not by default (root only)")                          \
@@ -62,6 +68,9 @@ struct xtsfs_options {
 	enum xtsfs_engine_choice engine;
 	unsigned threads; /* 0: default */
 	unsigned watchdog_s, idle_s;
+	bool reverse, one_file_system;
+	char *config;		     /* absolute; NULL: in the source */
+	struct xtsfs_ignore *ignore; /* what is to be left out; made with the first pattern, else NULL */
 	bool read_only, shared, salvage, allow_other, allow_suid, allow_dev, allow_swap, log_names, no_sandbox,
 		no_xattr, fuse_debug;
 	enum xtsfs_log_level log_level;

@@ -94,6 +94,8 @@ struct xtsfs_place *xtsfs_place_at(unsigned i);
 
 /** This thread serves a request of this kind from now on. */
 void xtsfs_place_begin(enum xtsfs_kind kind);
+struct fuse_req;
+extern _Thread_local struct fuse_req *xtsfs_serving; /* the request that this thread serves, or NULL */
 /** Does who waits for the answer no longer want it? */
 bool xtsfs_place_is_given_up(void);
 /** It has been answered. */
@@ -107,5 +109,16 @@ void xtsfs_counts_sum(struct xtsfs_counts *ret_counts);
 /** In µs: of the requests of that class, a share of @permille took no longer. 0 if there was none. */
 uint64_t xtsfs_counts_percentile(const struct xtsfs_counts *counts, enum xtsfs_latency class, unsigned permille);
 const char *xtsfs_kind_name(enum xtsfs_kind kind);
+
+/* watched_NAME(): PREFIX_NAME() under the eye of the watchdog, and counted. */
+#define WATCHED(prefix, name, parameters, arguments)  \
+	static void watched_##name parameters         \
+	{                                             \
+		xtsfs_place_begin(XTSFS_KIND_##name); \
+		xtsfs_serving = req;                  \
+		prefix##_##name arguments;            \
+		xtsfs_serving = NULL;                 \
+		xtsfs_place_end(XTSFS_KIND_##name);   \
+	}
 
 #endif

@@ -5,6 +5,7 @@
 #include "fuse/ops.h"
 
 #include "base/log.h"
+#include "core/reverse.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -51,15 +52,23 @@ static double entry_timeout_s(const struct xtsfs_volume *volume)
 	return xtsfs_volume_is_shared(volume) ? 0 : XTSFS_TIMEOUT_S;
 }
 
+static double reverse_timeout_s(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) ? 0 : XTSFS_REVERSE_TIMEOUT_S;
+}
+
 void xtsfs_reply_attr(fuse_req_t req, struct xtsfs_node *node, const struct stat *st)
 {
-	fuse_reply_attr(req, st, told_for_s(xtsfs_req_volume(req), node, st));
+	struct xtsfs_volume *volume = xtsfs_req_volume(req);
+
+	fuse_reply_attr(req, st, xtsfs_is_reverse(volume) ? reverse_timeout_s(st) : told_for_s(volume, node, st));
 }
 
 struct fuse_entry_param xtsfs_entry(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct stat *st)
 {
-	struct fuse_entry_param entry = {.attr_timeout = told_for_s(volume, node, st),
-					 .entry_timeout = entry_timeout_s(volume)};
+	bool reverse = xtsfs_is_reverse(volume);
+	struct fuse_entry_param entry = {.attr_timeout = reverse ? reverse_timeout_s(st) : told_for_s(volume, node, st),
+					 .entry_timeout = reverse ? XTSFS_REVERSE_TIMEOUT_S : entry_timeout_s(volume)};
 
 	entry.ino = node == xtsfs_root(volume) ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
 	entry.generation = entry.ino == FUSE_ROOT_ID ? 0 : xtsfs_node_generation(node);
@@ -72,7 +81,7 @@ void xtsfs_reply_entry(fuse_req_t req, int error, struct xtsfs_node *node, const
 	struct xtsfs_volume *volume = xtsfs_req_volume(req);
 	struct fuse_entry_param entry;
 
-	if (error == -ENOENT && negative) {
+	if (error == -ENOENT && negative && !xtsfs_is_reverse(volume)) {
 		memset(&entry, 0, sizeof(entry));
 		entry.entry_timeout = entry_timeout_s(volume);
 		fuse_reply_entry(req, &entry);

@@ -56,11 +56,18 @@ enum {
 };
 
 /* The version that is now in force, or -errno; -EXDEV where it would forbid what is needed. */
-static int restrict_files(int backing, bool read_only)
+static int allow_beneath(int ruleset, int directory, uint64_t allowed)
+{
+	const struct landlock_beneath beneath = {.allowed = allowed, .parent_fd = directory};
+
+	return (int)syscall(__NR_landlock_add_rule, ruleset, LANDLOCK_RULE_BENEATH, &beneath, 0U);
+}
+
+static int restrict_files(int backing, int beside, bool read_only)
 {
 	int version = (int)syscall(__NR_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_GET_VERSION);
 	struct landlock_ruleset ruleset = {.handled_fs = FS_FIRST};
-	struct landlock_beneath beneath = {.parent_fd = backing};
+	uint64_t allowed;
 	size_t bytes = version < 4 ? 8 : version < 6 ? 16 : 24;
 	xtsfs_auto_fd fd = -1;
 
@@ -72,19 +79,20 @@ static int restrict_files(int backing, bool read_only)
 			      (version >= 5 ? FS_IOCTL_DEV : 0U);
 	ruleset.handled_net = NET_TCP;
 	ruleset.scoped = SCOPED;
-	beneath.allowed = read_only ? FS_READ : ruleset.handled_fs & ~(uint64_t)(FS_EXECUTE | FS_IOCTL_DEV);
+	allowed = read_only ? FS_READ : ruleset.handled_fs & ~(uint64_t)(FS_EXECUTE | FS_IOCTL_DEV);
 	fd = (int)syscall(__NR_landlock_create_ruleset, &ruleset, bytes, 0U);
-	if (fd < 0 || syscall(__NR_landlock_add_rule, fd, LANDLOCK_RULE_BENEATH, &beneath, 0U) < 0 ||
-	    syscall(__NR_landlock_restrict_self, fd, 0U) < 0)
+	if (fd < 0 || allow_beneath(fd, backing, allowed) < 0 ||
+	    (beside >= 0 && allow_beneath(fd, beside, FS_READ) < 0) || syscall(__NR_landlock_restrict_self, fd, 0U) < 0)
 		return -errno;
 	return version;
 }
 
 #else
 
-static int restrict_files(int backing, bool read_only)
+static int restrict_files(int backing, int beside, bool read_only)
 {
 	(void)backing;
+	(void)beside;
 	(void)read_only;
 	return -ENOSYS;
 }
@@ -283,7 +291,7 @@ static const char *reason(int error, const char *feature)
 	return text;
 }
 
-unsigned xtsfs_sandbox_enter(int backing, bool read_only, bool kernel_engine)
+unsigned xtsfs_sandbox_enter(int backing, int beside, bool read_only, bool kernel_engine)
 {
 	int files, calls;
 
@@ -293,7 +301,7 @@ unsigned xtsfs_sandbox_enter(int backing, bool read_only, bool kernel_engine)
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		xtsfs_warning("sandbox: cannot give up new privileges: %s, going on", xtsfs_strerror(errno));
-	files = restrict_files(backing, read_only);
+	files = restrict_files(backing, beside, read_only);
 	calls = restrict_calls(kernel_engine);
 	if (files < 0)
 		xtsfs_notice("sandbox: files are not restricted (Landlock): %s, going on", reason(files, "Landlock"));

@@ -97,6 +97,10 @@ void xtsfs_op_init(void *userdata, struct fuse_conn_info *conn)
 		do_without(conn, caches[i]);
 	if (mount->no_xattr)
 		do_without(conn, FUSE_CAP_POSIX_ACL);
+	if (mount->is_reverse) { /* what would rest on nobody else changing anything */
+		do_without(conn, FUSE_CAP_WRITEBACK_CACHE);
+		do_without(conn, FUSE_CAP_CACHE_SYMLINKS);
+	}
 	conn->max_write = XTSFS_REPLY_BYTES;
 	conn->max_readahead = XTSFS_REPLY_BYTES;
 	conn->max_background = 64;
@@ -154,7 +158,8 @@ static void wake_up(int number)
 }
 
 /* Of libfuse, in our form and to where ours go: in the background nobody reads standard error. */
-static void log_of_libfuse(enum fuse_log_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void log_of_libfuse(enum fuse_log_level level, const char *format,
+								 va_list args)
 {
 	char text[512];
 	size_t bytes;
@@ -187,6 +192,9 @@ int xtsfs_session_new(const struct xtsfs_options *options, struct xtsfs_volume *
 		session->mount.shared = xtsfs_volume_is_shared(volume);
 		xtsfs_wire_share(session->mount.shared);
 		xtsfs_volume_on_wait(volume, xtsfs_place_is_given_up);
+		session->mount.is_reverse = options->reverse;
+		if (options->reverse)
+			xtsfs_reverse_ops(&ops);
 		session->watchdog_s = options->watchdog_s;
 		session->idle = (struct xtsfs_idle_params){
 			.limit_s = options->idle_s, .mountpoint = options->mountpoint, .helper = helper};

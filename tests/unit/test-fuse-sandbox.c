@@ -373,7 +373,7 @@ static int try_in(enum place place, const struct attempt *attempt)
 		int r;
 
 		if (place != OUTSIDE &&
-		    (xtsfs_sandbox_enter(inside, place == INSIDE_READ_ONLY, false) & available) != available)
+		    (xtsfs_sandbox_enter(inside, -1, place == INSIDE_READ_ONLY, false) & available) != available)
 			_exit(251);
 		if (place == THREAD_INSIDE) {
 			r = pthread_create(&thread, NULL, attempt_thread, (void *)(uintptr_t)attempt);
