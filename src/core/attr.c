@@ -102,6 +102,8 @@ static int getattr_alone(struct xtsfs_volume *volume, struct xtsfs_node *node, s
 			xtsfs_stat_to_plain(volume, &st);
 			if (file && file->loaded)
 				st.st_size = (off_t)file->plain_bytes;
+			if (file)
+				xtsfs_waiting_overlay_mtime(file, &st);
 		}
 		if (file)
 			pthread_rwlock_unlock(&file->lock);
@@ -187,6 +189,34 @@ static int set_times_shared(struct xtsfs_volume *volume, struct xtsfs_node *node
 	return r;
 }
 
+/* An mtime is that of what was written before, so that has to be in the backing file first; where it cannot be (the
+ * disk is full) it goes on waiting, and who syncs or closes the file is told. */
+static int set_times(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_at *at,
+		     const struct timespec times[2])
+{
+	struct xtsfs_file *file = file_in_use(volume, node);
+	bool waits = file && times[1].tv_nsec != UTIME_OMIT && xtsfs_waiting_has(file);
+	struct xtsfs_io io;
+	int r;
+
+	waits = waits && xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io) == 0;
+	/* Finalising saves and restores times under the lock. */
+	if (file)
+		pthread_rwlock_wrlock(&file->lock);
+	if (waits)
+		(void)xtsfs_waiting_commit(&io);
+	r = volume->store->ops->utimens(volume->store, at->handle, at->name, times);
+	if (file && r == 0 && times[1].tv_nsec != UTIME_OMIT)
+		xtsfs_waiting_untouch(file);
+	if (file)
+		pthread_rwlock_unlock(&file->lock);
+	if (waits)
+		xtsfs_io_end(&io);
+	if (file)
+		xtsfs_file_detach(volume, file);
+	return r;
+}
+
 int xtsfs_setattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const struct xtsfs_setattr *set,
 		  struct stat *ret_stat)
 {
@@ -207,20 +237,10 @@ int xtsfs_setattr(struct xtsfs_volume *volume, struct xtsfs_node *node, const st
 		r = store->ops->chmod(store, at.handle, at.name, set->mode & 07777);
 	if (r == 0 && set->size_set)
 		r = set_size(volume, node, set->plain_bytes);
-	if (r == 0 && times && volume->shared && S_ISREG(node->type)) {
+	if (r == 0 && times && volume->shared && S_ISREG(node->type))
 		r = set_times_shared(volume, node, set->times);
-	} else if (r == 0 && times) {
-		struct xtsfs_file *file = file_in_use(volume, node);
-
-		/* Finalising saves and restores times under the lock. */
-		if (file)
-			pthread_rwlock_wrlock(&file->lock);
-		r = store->ops->utimens(store, at.handle, at.name, set->times);
-		if (file) {
-			pthread_rwlock_unlock(&file->lock);
-			xtsfs_file_detach(volume, file);
-		}
-	}
+	else if (r == 0 && times)
+		r = set_times(volume, node, &at, set->times);
 	xtsfs_at_put(volume, &at);
 	return r == 0 && ret_stat ? xtsfs_getattr(volume, node, ret_stat) : r;
 }

@@ -141,6 +141,28 @@ void xtsfs_waiting_overlay(struct xtsfs_file *file, uint64_t first, uint64_t cou
 	}
 }
 
+void xtsfs_waiting_touch(struct xtsfs_file *file)
+{
+	xtsfs_guard_mutex(&file->waiting.mutex);
+
+	file->waiting.mtime_set = clock_gettime(CLOCK_REALTIME_COARSE, &file->waiting.mtime) == 0;
+}
+
+void xtsfs_waiting_untouch(struct xtsfs_file *file)
+{
+	xtsfs_guard_mutex(&file->waiting.mutex);
+
+	file->waiting.mtime_set = false;
+}
+
+void xtsfs_waiting_overlay_mtime(struct xtsfs_file *file, struct stat *st)
+{
+	xtsfs_guard_mutex(&file->waiting.mutex);
+
+	if (file->waiting.mtime_set)
+		st->st_mtim = file->waiting.mtime;
+}
+
 bool xtsfs_waiting_has(const struct xtsfs_file *file)
 {
 	return __atomic_load_n(&file->waiting.listed, __ATOMIC_RELAXED);
@@ -206,6 +228,7 @@ void xtsfs_waiting_drop(struct xtsfs_volume *volume, struct xtsfs_file *file)
 	free(waiting->buckets);
 	waiting->buckets = NULL;
 	waiting->groups = 0;
+	waiting->mtime_set = false;
 	(void)__atomic_sub_fetch(&volume->waiting_bytes, waiting->bytes, __ATOMIC_RELAXED);
 	waiting->bytes = 0;
 	unlist_file(volume, file);
@@ -294,6 +317,8 @@ int xtsfs_waiting_commit(struct xtsfs_io *io)
 		r = xtsfs_file_end_under_way(io);
 	if (r == 0) {
 		r = write_all(io, list, waiting->groups);
+		if (r == 0)
+			xtsfs_waiting_overlay_mtime(io->file, &st);
 		times[1] = st.st_mtim;
 		(void)store->ops->utimens(store, io->handle, NULL, times);
 	}

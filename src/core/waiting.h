@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <time.h>
 
 struct xtsfs_io;
@@ -31,8 +32,10 @@ struct xtsfs_waiting {
 	pthread_mutex_t mutex;
 	struct xtsfs_waiting_group **buckets; /* NULL: nothing waits */
 	size_t groups;
-	size_t bytes;		      /* of memory */
-	struct timespec since;	      /* CLOCK_MONOTONIC: when the oldest came */
+	size_t bytes;	       /* of memory */
+	struct timespec since; /* CLOCK_MONOTONIC: when the oldest came */
+	bool mtime_set;	       /* writes that wait have given the file this mtime; the backing file gets it with them */
+	struct timespec mtime;
 	struct xtsfs_file *next_file; /* volume.file_mutex: the volume's list of files in which something waits */
 	bool listed;
 };
@@ -51,9 +54,19 @@ void xtsfs_waiting_overlay(struct xtsfs_file *file, uint64_t first, uint64_t cou
 bool xtsfs_waiting_has(const struct xtsfs_file *file);
 /** Does anything, and more in the volume than it may keep? */
 bool xtsfs_waiting_is_due(const struct xtsfs_io *io);
+/*
+ * The backing file never has the mtime of a change that still waits: who copies it, and compares mtime and size at the
+ * next time, would never see that change.
+ */
+/** What waits was written now. file.lock held. */
+void xtsfs_waiting_touch(struct xtsfs_file *file);
+/** It has another mtime. file.lock held exclusively. */
+void xtsfs_waiting_untouch(struct xtsfs_file *file);
+/** Lay the mtime that waits over @st, as it is on disk. file.lock held. */
+void xtsfs_waiting_overlay_mtime(struct xtsfs_file *file, struct stat *st);
 /**
- * Meta blocks, flush, sectors. file.lock held exclusively. Keeps the mtime. On an error what is not written goes on
- * waiting (where nothing may, it is forgotten), and what is on disk is good.
+ * Meta blocks, flush, sectors. file.lock held exclusively. Keeps the mtime, but for one that waits. On an error what is
+ * not written goes on waiting (where nothing may, it is forgotten), and what is on disk is good.
  */
 int xtsfs_waiting_commit(struct xtsfs_io *io);
 /** Forget it: the content is gone. file.lock held exclusively, or nobody else has the file. */

@@ -455,17 +455,12 @@ static void put_mtime_back(const struct xtsfs_io *io, const struct kept_mtime *k
 static int write_in_place(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset, bool cached)
 {
 	struct kept_mtime keep = keep_mtime(io, cached);
-	struct xtsfs_store *store = io->volume->store;
 	int r = xtsfs_write_sectors(io, data, bytes, offset, XTSFS_STORE_META);
 
 	put_mtime_back(io, &keep);
 	/* What waits has not touched the backing file. */
-	if (!cached && xtsfs_waiting_has(io->file)) {
-		struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
-
-		if (clock_gettime(CLOCK_REALTIME_COARSE, &times[1]) == 0)
-			(void)store->ops->utimens(store, io->handle, NULL, times);
-	}
+	if (!cached && xtsfs_waiting_has(io->file))
+		xtsfs_waiting_touch(io->file);
 	return r;
 }
 

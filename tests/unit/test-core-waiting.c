@@ -2,12 +2,15 @@
 /*
  * Overwritten sectors that wait in memory (core/waiting.h), where their commit fails: for want of a descriptor that can
  * write, or half-way and then again. A sync that could not commit says so; readers see what was written; and whenever
- * power is lost, each sector is one of those written, the newest after a sync that said it was made.
+ * power is lost, each sector is one of those written, the newest after a sync that said it was made. And the mtime that
+ * the backing file has meanwhile.
  */
 #undef NDEBUG
 #include "unit.h"
 
 #include "core-fixture.h"
+
+#include "core/internal.h"
 
 #include "base/log.h"
 
@@ -269,12 +272,104 @@ static void test_commit_half_way(void **state)
 	}
 }
 
+/* ---- mtime ---- */
+
+static int64_t backing_mtime_s(void)
+{
+	struct xtsfs_at at;
+	struct stat st;
+
+	assert_int_equal(xtsfs_at_get(core.volume, node, &at), 0);
+	assert_int_equal(at.name ? core.store->ops->stat(core.store, at.handle, at.name, &st)
+				 : core.store->ops->fstat(core.store, at.handle, &st),
+			 0);
+	xtsfs_at_put(core.volume, &at);
+	return st.st_mtim.tv_sec;
+}
+
+static int64_t plain_mtime_s(void)
+{
+	struct stat st;
+
+	assert_int_equal(xtsfs_getattr(core.volume, node, &st), 0);
+	return st.st_mtim.tv_sec;
+}
+
+static void set_mtime(time_t seconds)
+{
+	const struct xtsfs_setattr set = {.times = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = seconds}}};
+
+	assert_int_equal(xtsfs_setattr(core.volume, node, &set, NULL), 0);
+}
+
+/* Who copies the backing file knows by its mtime that there is more to come. */
+static void test_mtime_comes_with_the_content(void **state)
+{
+	(void)state;
+	begin(XTSFS_INTEGRITY_AES_GMAC, 1U << 20);
+	set_mtime(1000);
+	(void)next_version();
+	write_part(2, 3000, 5000);
+	assert_int_equal(backing_mtime_s(), 1000);
+	assert_int_not_equal(plain_mtime_s(), 1000);
+	assert_int_equal(xtsfs_fsync(core.volume, node, false), 0);
+	assert_int_not_equal(backing_mtime_s(), 1000);
+	assert_int_equal(backing_mtime_s(), plain_mtime_s());
+	end();
+}
+
+/* The content is there before an mtime that somebody sets: the kernel, behind what it wrote, or utimensat(). */
+static void test_content_comes_before_an_mtime(void **state)
+{
+	uint8_t *after_mtime = NULL, *after_sync = NULL;
+	const size_t from = 2 * CORE_B, bytes = CORE_B; /* sector 1, behind block 0 */
+
+	(void)state;
+	begin(XTSFS_INTEGRITY_AES_GMAC, 1U << 20);
+	(void)next_version();
+	write_part(2, 3000, 5000);
+	set_mtime(2000);
+	assert_true(core_backing(&core, "f", &after_mtime) > from + bytes);
+	assert_int_equal(backing_mtime_s(), 2000);
+	assert_int_equal(xtsfs_fsync(core.volume, node, false), 0);
+	assert_true(core_backing(&core, "f", &after_sync) > from + bytes);
+	assert_memory_equal(after_mtime + from, after_sync + from, bytes);
+	assert_int_equal(backing_mtime_s(), 2000);
+	free(after_mtime);
+	free(after_sync);
+	end();
+}
+
+/* Where it cannot be, the mtime that was set last is the one that stays. */
+static void test_mtime_set_while_nothing_can_be_written(void **state)
+{
+	const struct xtsfs_fault fault = {.kinds = XTSFS_FAULT_WRITE, .nth = 1, .error = ENOSPC, .forever = true};
+
+	(void)state;
+	begin(XTSFS_INTEGRITY_AES_GMAC, 1U << 20);
+	(void)next_version();
+	write_part(2, 3000, 5000);
+	xtsfs_faulty_arm(core.store, &fault);
+	set_mtime(3000);
+	assert_true(xtsfs_faulty_fired(core.store) > 0);
+	xtsfs_faulty_arm(core.store, &(struct xtsfs_fault){0});
+	assert_int_equal(plain_mtime_s(), 3000);
+	assert_int_equal(xtsfs_fsync(core.volume, node, false), 0);
+	assert_int_equal(backing_mtime_s(), 3000);
+	assert_reads_newest(&core);
+	assert_durable();
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sync_of_what_waits),
 		cmocka_unit_test(test_sync_of_what_is_written),
 		cmocka_unit_test(test_commit_half_way),
+		cmocka_unit_test(test_mtime_comes_with_the_content),
+		cmocka_unit_test(test_content_comes_before_an_mtime),
+		cmocka_unit_test(test_mtime_set_while_nothing_can_be_written),
 	};
 
 	xtsfs_log_init("test-core-waiting");
