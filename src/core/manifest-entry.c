@@ -58,18 +58,48 @@ static int chain_tags(struct xtsfs_io *io, uint64_t group_no, unsigned count, ui
 	return chain(io->volume, group_no, count, now, count * sizeof(now[0]), tag);
 }
 
-static int chain_sectors(struct xtsfs_io *io, uint64_t group_no, unsigned count, uint8_t *tag)
+/* Where the backing file has holes, for files of which most is one: what they read as is known without reading. */
+struct holes {
+	uint64_t data_off; /* from the last place asked for to here there is nothing but holes */
+	bool hashed;
+	uint8_t hash[32]; /* of a whole group of zeros */
+};
+
+/* Are the bytes from @cipher_off on, which must be the file's, a hole? Where the store cannot tell they are not. */
+static bool is_hole(struct xtsfs_io *io, struct holes *holes, uint64_t cipher_off, size_t bytes)
+{
+	struct xtsfs_store *store = io->volume->store;
+
+	if (holes->data_off < cipher_off + bytes) {
+		int64_t at = store->ops->seek(store, io->handle, cipher_off, SEEK_DATA);
+
+		holes->data_off = at >= 0 ? (uint64_t)at : at == -ENXIO ? UINT64_MAX : cipher_off;
+	}
+	return holes->data_off >= cipher_off + bytes;
+}
+
+static int chain_sectors(struct xtsfs_io *io, struct holes *holes, uint64_t group_no, unsigned count, uint8_t *tag)
 {
 	struct xtsfs_scratch *scratch = xtsfs_scratch();
 	size_t bytes = (size_t)count * XTSFS_BLOCK_BYTES;
+	uint64_t cipher_off = xtsfs_sector_cipher_off(io->volume->layout, group_no * XTSFS_GROUP_SECTORS);
 	uint8_t hash[32];
 	ssize_t n;
-	int r;
+	int r = 0;
 
 	if (!scratch)
 		return -ENOMEM;
-	n = xtsfs_store_pread(io->volume->store, io->handle, scratch->sectors, bytes,
-			      xtsfs_sector_cipher_off(io->volume->layout, group_no * XTSFS_GROUP_SECTORS));
+	/* The last group may end within its last sector. */
+	if (count == XTSFS_GROUP_SECTORS && (group_no + 1) * sizeof(scratch->sectors) <= io->file->plain_bytes &&
+	    is_hole(io, holes, cipher_off, bytes)) {
+		if (!holes->hashed) {
+			memset(scratch->sectors, 0, bytes);
+			r = xtsfs_sha256(scratch->sectors, bytes, holes->hash);
+			holes->hashed = r == 0;
+		}
+		return r < 0 ? r : chain(io->volume, group_no, count, holes->hash, sizeof(holes->hash), tag);
+	}
+	n = xtsfs_store_pread(io->volume->store, io->handle, scratch->sectors, bytes, cipher_off);
 	if (n < 0)
 		return (int)n;
 	r = xtsfs_sha256(scratch->sectors, (size_t)n, hash);
@@ -80,6 +110,7 @@ static int describe_locked(struct xtsfs_io *io, struct xtsfs_manifest_entry *ent
 {
 	const struct xtsfs_file *file = io->file;
 	uint64_t sectors = xtsfs_sector_count(file->plain_bytes);
+	struct holes holes = {0};
 	int r;
 
 	entry->size = file->plain_bytes;
@@ -96,7 +127,7 @@ static int describe_locked(struct xtsfs_io *io, struct xtsfs_manifest_entry *ent
 		uint64_t group_no = at / XTSFS_GROUP_SECTORS;
 
 		r = xtsfs_has_tags(io) ? chain_tags(io, group_no, count, entry->tag)
-				       : chain_sectors(io, group_no, count, entry->tag);
+				       : chain_sectors(io, &holes, group_no, count, entry->tag);
 	}
 	return r;
 }
