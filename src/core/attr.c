@@ -163,6 +163,7 @@ static int set_size(struct xtsfs_volume *volume, struct xtsfs_node *node, uint64
 	}
 	if (r == 0) {
 		r = xtsfs_resize_locked(&io, plain_bytes);
+		xtsfs_mtime_written(io.file, false);
 		if (r < 0 && plain_bytes == 0)
 			io.file->loaded = false;
 		r = xtsfs_io_share(&io, r);
@@ -206,8 +207,10 @@ static int set_times(struct xtsfs_volume *volume, struct xtsfs_node *node, const
 	if (waits)
 		(void)xtsfs_waiting_commit(&io);
 	r = volume->store->ops->utimens(volume->store, at->handle, at->name, times);
-	if (file && r == 0 && times[1].tv_nsec != UTIME_OMIT)
+	if (file && r == 0 && times[1].tv_nsec != UTIME_OMIT) {
 		xtsfs_waiting_untouch(file);
+		xtsfs_mtime_sent(file, &times[1]);
+	}
 	if (file)
 		pthread_rwlock_unlock(&file->lock);
 	if (waits)
@@ -270,6 +273,11 @@ int xtsfs_open(struct xtsfs_volume *volume, struct xtsfs_node *node, bool for_wr
 	if (r == 0 && volume->shared)
 		xtsfs_fd_hold(volume, io.fd); /* others may remove it */
 	if (r == 0 && for_write) {
+		struct stat st;
+
+		if (!volume->shared && !xtsfs_has_writers(volume, node) && !xtsfs_waiting_has(file) &&
+		    volume->store->ops->fstat(volume->store, io.handle, &st) == 0)
+			xtsfs_mtime_opened(file, &st.st_mtim);
 		xtsfs_guard_mutex(&volume->file_mutex);
 		file->writers++;
 	}
@@ -284,7 +292,8 @@ void xtsfs_release(struct xtsfs_volume *volume, struct xtsfs_node *node, bool fo
 
 	if (for_write) {
 		xtsfs_guard_mutex(&volume->file_mutex);
-		node->file->writers--;
+		if (--node->file->writers == 0)
+			xtsfs_mtime_closed(node->file);
 	}
 	if (!volume->shared) {
 		xtsfs_file_detach(volume, node->file);

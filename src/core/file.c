@@ -93,6 +93,8 @@ static int finish(struct xtsfs_volume *volume, struct xtsfs_file *file)
 			r = xtsfs_io_lock(&io, true);
 			if (r == 0) {
 				r = xtsfs_file_settle(&io);
+				if (r == 0)
+					xtsfs_mtime_put_back(&io);
 				xtsfs_io_unlock(&io);
 			}
 		}

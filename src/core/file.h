@@ -45,6 +45,8 @@ struct xtsfs_file {
 	struct xtsfs_groupset dirty; /* groups with an entry whose before differs from now, or a growing record */
 
 	struct xtsfs_waiting waiting;
+	struct timespec sent_mtime; /* waiting.mutex, as the next three: by the last setattr, that is, by the kernel */
+	bool mtime_is_sent, mtime_has_moved, mtime_is_final; /* nothing but cached writes came since; one came */
 	uint64_t writes, flushed; /* counts of content writes, and of those that a flush has made durable (atomic) */
 	int late_error;		  /* of a commit that nobody waited for; the next sync returns it (atomic access) */
 
@@ -277,5 +279,17 @@ void xtsfs_resize_back(struct xtsfs_io *io, uint64_t plain_bytes);
  */
 xtsfs_must_check int xtsfs_convert_to_sectors(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset,
 					      uint64_t plain_bytes);
+
+/* core/mtime.c. */
+/** Somebody opens the file who may write; it has this mtime, which the kernel knows. */
+void xtsfs_mtime_opened(struct xtsfs_file *file, const struct timespec *mtime);
+/** Somebody has set the mtime. */
+void xtsfs_mtime_sent(struct xtsfs_file *file, const struct timespec *mtime);
+/** Content or length has changed, by the kernel's cache or not. file.lock held. */
+void xtsfs_mtime_written(struct xtsfs_file *file, bool cached);
+/** Who may write has closed the file. */
+void xtsfs_mtime_closed(struct xtsfs_file *file);
+/** At the last close: the mtime that was sent last, if cached writes have moved it. file.lock held exclusively. */
+void xtsfs_mtime_put_back(const struct xtsfs_io *io);
 
 #endif

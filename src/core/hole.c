@@ -240,6 +240,7 @@ int xtsfs_fallocate(struct xtsfs_volume *volume, struct xtsfs_node *node, int mo
 	r = xtsfs_io_lock(&io, true);
 	if (r == 0) {
 		r = fallocate_locked(&io, mode, offset, offset + bytes);
+		xtsfs_mtime_written(io.file, false);
 		if (r == 0 && xtsfs_waiting_is_due(&io))
 			r = xtsfs_waiting_commit(&io);
 		r = xtsfs_io_share(&io, r);

@@ -458,6 +458,7 @@ static int write_in_place(struct xtsfs_io *io, const uint8_t *data, size_t bytes
 	int r = xtsfs_write_sectors(io, data, bytes, offset, XTSFS_STORE_META);
 
 	put_mtime_back(io, &keep);
+	xtsfs_mtime_written(io->file, cached);
 	/* What waits has not touched the backing file. */
 	if (!cached && xtsfs_waiting_has(io->file))
 		xtsfs_waiting_touch(io->file);
@@ -485,6 +486,7 @@ static int write_alone(struct xtsfs_io *io, const uint8_t *data, size_t bytes, u
 	if (r < 0 && io->done == 0)
 		xtsfs_resize_back(io, old_plain_bytes);
 	put_mtime_back(io, &keep);
+	xtsfs_mtime_written(io->file, cached);
 	return r;
 }
 

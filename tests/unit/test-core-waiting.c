@@ -361,6 +361,42 @@ static void test_mtime_set_while_nothing_can_be_written(void **state)
 	end();
 }
 
+/* Pages of one write(2) that come behind the mtime that the kernel sent for it. */
+static void test_mtime_sent_before_the_last_pages(void **state)
+{
+	static const uint8_t data[2 * CORE_B] = {1};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(core_integrities); i++) {
+		begin(core_integrities[i], 1U << 20);
+		assert_int_equal(xtsfs_write_cached(core.volume, node, data, sizeof(data), 0), sizeof(data));
+		set_mtime(4000);
+		assert_int_equal(xtsfs_write_cached(core.volume, node, data, CORE_B, 2 * CORE_B), CORE_B);
+		assert_int_equal(xtsfs_write_cached(core.volume, node, data, sizeof(data), BYTES), sizeof(data));
+		xtsfs_release(core.volume, node, true);
+		assert_int_equal(backing_mtime_s(), 4000);
+		/* Written without the cache it has the time of that. */
+		assert_int_equal(xtsfs_open(core.volume, node, true), 0);
+		set_mtime(5000);
+		assert_int_equal(xtsfs_write(core.volume, node, data, CORE_B, 2 * CORE_B), CORE_B);
+		xtsfs_release(core.volume, node, true);
+		assert_true(backing_mtime_s() > 5000);
+		/* None is sent if it is the one that the kernel knew; and somebody else keeps the file in use
+		 * meanwhile. */
+		set_mtime(6000);
+		assert_int_equal(xtsfs_open(core.volume, node, false), 0);
+		for (unsigned times = 0; times < 2; times++) {
+			assert_int_equal(xtsfs_open(core.volume, node, true), 0);
+			assert_int_equal(xtsfs_write_cached(core.volume, node, data, CORE_B, BYTES + CORE_B), CORE_B);
+			xtsfs_release(core.volume, node, true);
+		}
+		xtsfs_release(core.volume, node, false);
+		assert_int_equal(backing_mtime_s(), 6000);
+		assert_int_equal(xtsfs_open(core.volume, node, true), 0);
+		end();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_commit_half_way),
 		cmocka_unit_test(test_mtime_comes_with_the_content),
 		cmocka_unit_test(test_content_comes_before_an_mtime),
+		cmocka_unit_test(test_mtime_sent_before_the_last_pages),
 		cmocka_unit_test(test_mtime_set_while_nothing_can_be_written),
 	};
 
