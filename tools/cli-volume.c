@@ -13,6 +13,7 @@
  */
 #include "cli-volume.h"
 
+#include "base/cleanup.h"
 #include "base/parse.h"
 #include "core/unlock.h"
 #include "store/aside.h"
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #define PROBLEM_BYTES 512
 #define PROMPT_BYTES  320
@@ -86,12 +88,21 @@ static bool is_reverse(struct xtsfs_store *store)
 		store->ops->stat(store, store->root, XTSFS_NAME_ASIDE ".bak", &st) == 0);
 }
 
+/* Whole or not: it begins as one. Any other file is not a directory, as it is everywhere else. */
+static bool is_configuration(const char *path)
+{
+	xtsfs_auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	char first;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read(fd, &first, 1) == 1 && first == '{';
+}
+
 int cli_store_open(const char *path, struct xtsfs_store **ret_store, bool *ret_reverse)
 {
-	struct stat st;
 	int r;
 
-	*ret_reverse = stat(path, &st) == 0 && S_ISREG(st.st_mode);
+	*ret_reverse = is_configuration(path);
 	r = *ret_reverse ? xtsfs_store_aside_new(path, ret_store) : xtsfs_store_posix_new(path, ret_store);
 	if (r == 0 && !*ret_reverse && is_reverse(*ret_store)) {
 		*ret_reverse = true;

@@ -26,7 +26,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <unistd.h>
 
 #define PROBLEM_BYTES 512
 #define WHAT_BYTES    320
@@ -58,7 +57,7 @@ static int cmd_header_backup(const struct cli_verb *verb, int argc, char **argv)
 struct restore {
 	const char *dir, *path;
 	bool force, no_verify, quiet;
-	bool is_reverse; /* aside of a plain directory, which has nothing that could be lost with it */
+	bool is_reverse; /* of a plain directory, which has nothing that could be lost with it; asked for, or found */
 	struct cli_unlock unlock;
 	struct header_file backup;
 
@@ -113,14 +112,19 @@ static int verify_backup(struct restore *restore)
 static int look_in_place(struct restore *restore)
 {
 	char problem[PROBLEM_BYTES];
-	int r;
+	struct stat st;
+	bool found;
+	int r = cli_store_open(restore->dir, &restore->store, &found);
 
-	/* What is not there can only be a file: that of a reverse view which was lost. */
-	restore->is_reverse = access(restore->dir, F_OK) < 0 && errno == ENOENT;
-	if (restore->is_reverse)
+	if (restore->is_reverse && r == 0 && !found &&
+	    restore->store->ops->stat(restore->store, restore->store->root, XTSFS_NAME_CONF, &st) == 0)
+		return cli_fail_exit(XTSFS_EXIT_USAGE, "'%s' is a volume; --reverse is for what has a reverse view",
+				     restore->dir);
+	if (restore->is_reverse && !found) {
+		restore->store = xtsfs_store_free(restore->store);
 		r = xtsfs_store_aside_new(restore->dir, &restore->store);
-	else
-		r = cli_store_open(restore->dir, &restore->store, &restore->is_reverse);
+	}
+	restore->is_reverse |= found;
 	if (r < 0)
 		return cli_fail(r, "cannot open '%s'", restore->dir);
 	r = cli_conf_lock(restore->store, restore->dir, &restore->conf_lock_handle);
@@ -286,6 +290,11 @@ static int cmd_header_restore(const struct cli_verb *verb, int argc, char **argv
 		 .type = CLI_FLAG,
 		 .value = &restore.no_verify,
 		 .help = "restore without a passphrase, and so without\nknowing that the backup is authentic"},
+		{.name = "reverse",
+		 .type = CLI_FLAG,
+		 .value = &restore.is_reverse,
+		 .help = "DIR is a plain directory with a reverse view, or\nthe file of its configuration, which may "
+			 "be gone"},
 		{.name = "quiet", .letter = 'q', .type = CLI_FLAG, .value = &restore.quiet, .help = "say nothing"},
 		CLI_END,
 	};
