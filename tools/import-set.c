@@ -133,7 +133,8 @@ struct import_key import_key_of(const char *path, const void *data, size_t bytes
 
 	if (text) {
 		memcpy(text, path, path_bytes);
-		memcpy(text + path_bytes, data, bytes);
+		if (bytes > 0) /* data may be NULL then */
+			memcpy(text + path_bytes, data, bytes);
 		if (xtsfs_sha256(text, path_bytes + bytes, hash) == 0)
 			memcpy(&key, hash, sizeof(key));
 	}
