@@ -86,7 +86,7 @@ class Checker:
             else:
                 self._say('back', path, 'is there before it was made')
             return
-        best = None
+        best, fits = None, 0
         for number in candidates:
             trial = Checker(self.model, self.count, self.root, self.rounds)
             trial.inodes = dict(self.inodes)
@@ -95,14 +95,13 @@ class Checker:
             trial._object(self.model.objects[number], full, path, st)
             if best is None or len(trial.findings) < len(best.findings):
                 best = trial
-            if not trial.findings:
-                break
+            fits += not trial.findings
         self.findings += best.findings
         self.promises += best.promises
         for number, keys in best.seen.items():
             self.seen[number] += keys
         self.unsure |= best.unsure
-        if best.findings and len(candidates) > 1:
+        if len(candidates) > 1 and (best.findings or fits > 1): # two empty files, say, one renamed over the other
             self.unsure.add(key)
         self.inodes = best.inodes
         if len(candidates) == 1 and self.inodes.setdefault(candidates[0], (st.st_ino, path))[0] != st.st_ino:
