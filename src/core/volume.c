@@ -44,7 +44,7 @@ static int sync_root(struct xtsfs_store *store)
 
 static bool is_not_supported(int error)
 {
-	return error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP || error == -ENOLCK;
+	return error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP;
 }
 
 /*
@@ -57,8 +57,9 @@ static int lock_whole(struct xtsfs_volume *volume)
 	bool writer = !volume->read_only;
 	int r = store->ops->flock(store, volume->lock_handle, (writer ? LOCK_EX : LOCK_SH) | LOCK_NB);
 
-	if (r == 0)
-		r = store->ops->lock_range(store, volume->lock_handle, writer ? F_WRLCK : F_RDLCK, 0, 0, false);
+	if (r < 0) /* also where it is not supported: without it two could write */
+		return r;
+	r = store->ops->lock_range(store, volume->lock_handle, writer ? F_WRLCK : F_RDLCK, 0, 0, false);
 	return is_not_supported(r) ? 0 : r;
 }
 

@@ -499,7 +499,7 @@ static bool is_in_place(const struct xtsfs_file *file, size_t bytes, uint64_t of
 /* Others share the volume: one lock over all of it, and nothing is left in memory. */
 static int write_shared(struct xtsfs_io *io, const uint8_t *data, size_t bytes, uint64_t offset)
 {
-	int r = xtsfs_io_lock(io, true);
+	int r = xtsfs_io_lock(io, true), settled;
 
 	if (r < 0)
 		return r;
@@ -511,12 +511,12 @@ static int write_shared(struct xtsfs_io *io, const uint8_t *data, size_t bytes, 
 		r = write_in_place(io, data, bytes, offset, /* cached= */ false);
 	else
 		r = write_alone(io, data, bytes, offset, /* cached= */ false);
-	if (r == 0) {
-		r = xtsfs_io_share(io, 0);
-		if (r < 0)
-			io->done = 0; /* which of it got in is not known */
-	}
+	/* Also of a write that failed in the middle: later it would go over what others have written meanwhile. */
+	settled = xtsfs_io_share(io, 0);
+	if (settled < 0)
+		io->done = 0; /* which of it got in is not known */
 	xtsfs_io_unlock(io);
+	r = r < 0 ? r : settled;
 	return r;
 }
 
