@@ -158,18 +158,33 @@ class Passthrough(Fuse):
         return "libfuse " + call("pkg-config", "--modversion", "fuse3").strip()
 
 
-class Gocryptfs(Fuse):
-    name = label = program = package = "gocryptfs"
+class Peer(Fuse):
+    """A peer; with @checked as a mount that other users may enter: the kernel checks permissions there, as it always does for xtsfs."""
+    more = ()
+
+    def __init__(self, work, checked=False):
+        super().__init__(work)
+        self.name = self.label = self.program
+        if checked:
+            self.name, self.label = f"{self.program}+allow_other", f"{self.program}, allow_other"
+            self.options = " ".join(self.checked_words)
+            self.more = self.checked_words
+
+
+class Gocryptfs(Peer):
+    program = package = "gocryptfs"
+    checked_words = ("-allow_other",) # which sets default_permissions
 
     def create(self):
         call("gocryptfs", "-q", "-init", "-scryptn", 10, "-passfile", self.passfile, self.place)
 
     def start(self):
-        call("gocryptfs", "-q", "-passfile", self.passfile, self.place, self.top)
+        call("gocryptfs", "-q", *self.more, "-passfile", self.passfile, self.place, self.top)
 
 
-class Securefs(Fuse):
-    name = label = program = package = "securefs"
+class Securefs(Peer):
+    program = package = "securefs"
+    checked_words = ("-o", "allow_other", "-o", "default_permissions")
 
     def create(self):
         self.config = self.work / "securefs.json"
@@ -177,15 +192,15 @@ class Securefs(Fuse):
         call("securefs", "create", "--format", "4", "--rounds", 1, "--pass", PASSPHRASE, "--config", self.config, self.place)
 
     def start(self):
-        call("securefs", "mount", "--background", "--pass", PASSPHRASE, "--config", self.config, "--log", self.work / "securefs.log", self.place,
+        call("securefs", "mount", "--background", *self.more, "--pass", PASSPHRASE, "--config", self.config, "--log", self.work / "securefs.log", self.place,
              self.top)
 
     def version(self):
         return call("securefs", "version").splitlines()[0]
 
 
-class Encfs(Fuse):
-    name = label = program = package = "encfs"
+class Encfs(Peer):
+    program = package = "encfs"
 
     def create(self):
         call("encfs", "--standard", "--stdinpass", self.place, self.top, input=PASSPHRASE + "\n")
@@ -195,8 +210,8 @@ class Encfs(Fuse):
         call("encfs", "--stdinpass", self.place, self.top, input=PASSPHRASE + "\n")
 
 
-class Cryfs(Fuse):
-    name = label = program = package = "cryfs"
+class Cryfs(Peer):
+    program = package = "cryfs"
 
     def environment(self):
         return {**os.environ, "CRYFS_FRONTEND": "noninteractive", "CRYFS_LOCAL_STATE_DIR": str(self.work / "cryfs-state"),
@@ -213,4 +228,4 @@ def all_systems(work):
     """In the order of tables."""
     return [System(work), Passthrough(work), Xtsfs(work, "aes-gmac"), Xtsfs(work, "hmac-sha256"), Xtsfs(work, "none"),
             Xtsfs(work, "aes-gmac", "noxattr"), Gocryptfs(work),
-            Securefs(work), Encfs(work), Cryfs(work)]
+            Securefs(work), Encfs(work), Cryfs(work), Gocryptfs(work, checked=True), Securefs(work, checked=True)]
