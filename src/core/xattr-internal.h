@@ -18,6 +18,11 @@
 #define NAME_MAX_BYTES	255U
 #define VALUE_MAX_BYTES 65536U
 
+#define LONGEST_STORED_BYTES (VALUE_MAX_BYTES + 1024U) /* with the name of a long one, and what goes with both */
+/* Nearly all are shorter, or not there. The kernel clears the room it is to fill, and so do we afterwards: for the
+ * longest that costs more than the rest of the request. */
+#define SHORT_STORED_BYTES 1024U
+
 struct xtsfs_xattr_sealed {
 	const char *prefix;
 	char backing[XTSFS_NAME_MAX + 1];

@@ -133,10 +133,10 @@ static ssize_t get_stored(struct xtsfs_volume *volume, const struct xtsfs_node *
 	return n == -ENODATA ? store->ops->getxattr(store, at->handle, at->name, attr->backing, stored, room) : n;
 }
 
+/* @most: of the stored value. -ERANGE: it is longer than that, or the value than @room. */
 static ssize_t get_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at,
-			     const char *name, void *ret_value, size_t room)
+			     const char *name, size_t most, void *ret_value, size_t room)
 {
-	size_t most = VALUE_MAX_BYTES + 1024;
 	xtsfs_auto_wiped uint8_t *stored = malloc(most), *plain = malloc(most);
 	struct xtsfs_xattr_sealed attr;
 	ssize_t n, bytes;
@@ -203,7 +203,9 @@ ssize_t xtsfs_getxattr(struct xtsfs_volume *volume, struct xtsfs_node *node, con
 	if (xtsfs_xattr_is_acl(name))
 		n = store->ops->getxattr(store, at.handle, at.name, name, ret_value, room);
 	else
-		n = get_encrypted(volume, node, &at, name, ret_value, room);
+		n = get_encrypted(volume, node, &at, name, SHORT_STORED_BYTES, ret_value, room);
+	if (n == -ERANGE && !xtsfs_xattr_is_acl(name))
+		n = get_encrypted(volume, node, &at, name, LONGEST_STORED_BYTES, ret_value, room);
 	xtsfs_at_put(volume, &at);
 	return n;
 }
@@ -263,7 +265,7 @@ static int set_encrypted(struct xtsfs_volume *volume, struct xtsfs_node *node, s
 static int renew_one(struct xtsfs_volume *volume, struct xtsfs_node *node, struct xtsfs_at *at, const char *name)
 {
 	struct xtsfs_store *store = volume->store;
-	size_t most = VALUE_MAX_BYTES + 1024;
+	size_t most = LONGEST_STORED_BYTES;
 	xtsfs_auto_wiped uint8_t *stored = NULL, *plain = NULL;
 	struct xtsfs_xattr_sealed old;
 	ssize_t n;
@@ -346,14 +348,14 @@ static int open_name(struct xtsfs_volume *volume, const struct xtsfs_at *at, con
 	if (strncmp(backing, prefix, prefix_chars) != 0)
 		return -ENODATA;
 	if (strncmp(text, LONG_PREFIX, sizeof(LONG_PREFIX) - 1) == 0) {
-		xtsfs_auto_wiped uint8_t *stored = malloc(VALUE_MAX_BYTES + 1024);
+		xtsfs_auto_wiped uint8_t *stored = malloc(LONGEST_STORED_BYTES);
 		char expected[44];
 		uint8_t hash[32];
 		ssize_t n;
 
 		if (!stored)
 			return -ENOMEM;
-		n = store->ops->getxattr(store, at->handle, at->name, backing, stored, VALUE_MAX_BYTES + 1024);
+		n = store->ops->getxattr(store, at->handle, at->name, backing, stored, LONGEST_STORED_BYTES);
 		if (n < 2)
 			return n < 0 ? (int)n : -EIO;
 		bytes = (size_t)xtsfs_load_le(stored, 2);
