@@ -8,6 +8,7 @@
 
 #include "fuse/gate.h"
 #include "fuse/places.h"
+#include "fuse/readers.h"
 
 #include <errno.h>
 #include <fuse_lowlevel.h>
@@ -61,8 +62,11 @@ static ssize_t wire_read(int fd, void *buffer, size_t room, void *userdata)
 
 	(void)userdata;
 	do {
-		xtsfs_gate_idle(buffer, room);
+		do
+			xtsfs_gate_idle(buffer, room);
+		while (!xtsfs_readers_enter());
 		n = read(fd, buffer, room);
+		xtsfs_readers_leave(n > 0);
 		if (n < (ssize_t)sizeof(struct fuse_in_header))
 			return n; /* EINTR brings the thread back here */
 	} while (!xtsfs_gate_pass(fd, buffer, (size_t)n));
@@ -121,8 +125,9 @@ static ssize_t wire_writev(int fd, struct iovec *parts, int count, void *userdat
 int xtsfs_wire_attach(struct fuse_session *se)
 {
 	static const struct fuse_custom_io io = {.read = wire_read, .writev = wire_writev};
+	int r = xtsfs_readers_init();
 
-	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+	return r < 0 ? r : fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }
 
 bool xtsfs_wire_kills_suid(void)
