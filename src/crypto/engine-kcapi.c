@@ -12,7 +12,7 @@
  * - One sector for each call, never more than 4096 bytes, as much output as input, and sendmsg: one operation has one
  *   IV, and past 64 KiB the library silently goes on with the same one; with more output than input the call blocks for
  *   ever, with less the rest is given to the next call; the splicing modes take more system calls for less. So a sector
- *   is a sendmsg and a recvmsg, and no queueing of several can save one.
+ *   is a sendmsg and a read, and no queueing of several can save one.
  * - kcapi_handle_reinit() opens a pipe at once and accepts the socket at the first operation: op_new() makes one dummy
  *   operation, so that a lack of descriptors shows there and not in somebody's read.
  * - A result that is short, or an error, leaves data queued in the socket: that OP must not be used again (pool.c).
