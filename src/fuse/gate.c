@@ -26,6 +26,7 @@
 #include "fuse/places.h"
 
 #include <linux/fuse.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -404,6 +405,27 @@ void xtsfs_gate_wipe_threads(void)
 		       atomic_load(&place->wiped) != number) {
 			(void)syscall(SYS_tgkill, getpid(), place->thread, SIGURG);
 			nap();
+		}
+	}
+}
+
+void xtsfs_gate_after_others(void)
+{
+	static const long patience_ns = 5000000;
+	const struct xtsfs_place *own = xtsfs_place_own();
+	struct timespec start, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (unsigned i = 0; i < XTSFS_PLACES; i++) {
+		struct xtsfs_place *place = xtsfs_place_at(i);
+		unsigned serial = atomic_load(&place->serial);
+
+		while (place != own && atomic_load(&place->taken) && atomic_load(&place->serving) &&
+		       atomic_load(&place->serial) == serial) {
+			clock_gettime(CLOCK_MONOTONIC, &now);
+			if ((now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec - start.tv_nsec > patience_ns)
+				return;
+			sched_yield();
 		}
 	}
 }

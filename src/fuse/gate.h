@@ -60,4 +60,10 @@ void xtsfs_gate_wipe_threads(void);
 /** At the end, when no thread is left: what is kept is lost. Returns how many of those were writes. */
 size_t xtsfs_gate_done(void);
 
+/**
+ * Wait for the requests that other threads serve at this moment, or for a few milliseconds: they were read before the
+ * caller's.
+ */
+void xtsfs_gate_after_others(void);
+
 #endif

@@ -4,6 +4,9 @@
  */
 #include "fuse/ops.h"
 
+#include "core/fs.h"
+#include "fuse/gate.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -52,6 +55,9 @@ void xtsfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_
 		r = xtsfs_suid_chown(req, node, !set.uid_set && !set.gid_set);
 	if (r == 0 && set.size_set && (to_set & FUSE_SET_ATTR_KILL_SUID))
 		r = xtsfs_suid_changed(req, node, XTSFS_UNPRIVILEGED);
+	/* The kernel sends the mtime behind the pages that it is about, and does not wait for their answers. */
+	if (r == 0 && set.times[1].tv_nsec != UTIME_OMIT && xtsfs_has_writers(xtsfs_req_volume(req), node))
+		xtsfs_gate_after_others();
 	if (r == 0)
 		r = xtsfs_setattr(xtsfs_req_volume(req), node, &set, &st);
 	if (r < 0)
