@@ -143,3 +143,4 @@ def plot(results, path):
     axes.legend(fontsize=7, loc="lower right")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
+    path.write_text("".join(line.rstrip() + "\n" for line in path.read_text().splitlines()))
