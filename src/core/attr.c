@@ -196,15 +196,17 @@ static int set_times(struct xtsfs_volume *volume, struct xtsfs_node *node, const
 		     const struct timespec times[2])
 {
 	struct xtsfs_file *file = file_in_use(volume, node);
-	bool waits = file && times[1].tv_nsec != UTIME_OMIT && xtsfs_waiting_has(file);
+	/* With writers something may begin to wait until the lock is held. */
+	bool may_wait = file && times[1].tv_nsec != UTIME_OMIT &&
+			(xtsfs_has_writers(volume, node) || xtsfs_waiting_has(file));
 	struct xtsfs_io io;
 	int r;
 
-	waits = waits && xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io) == 0;
+	may_wait = may_wait && xtsfs_io_begin(volume, node, XTSFS_ACCESS_WRITE, &io) == 0;
 	/* Finalising saves and restores times under the lock. */
 	if (file)
 		pthread_rwlock_wrlock(&file->lock);
-	if (waits)
+	if (may_wait && xtsfs_waiting_has(file))
 		(void)xtsfs_waiting_commit(&io);
 	r = volume->store->ops->utimens(volume->store, at->handle, at->name, times);
 	if (file && r == 0 && times[1].tv_nsec != UTIME_OMIT) {
@@ -213,7 +215,7 @@ static int set_times(struct xtsfs_volume *volume, struct xtsfs_node *node, const
 	}
 	if (file)
 		pthread_rwlock_unlock(&file->lock);
-	if (waits)
+	if (may_wait)
 		xtsfs_io_end(&io);
 	if (file)
 		xtsfs_file_detach(volume, file);
