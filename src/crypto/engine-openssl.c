@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine "user": AES-256-XTS by OpenSSL in this process.
+ * The engine "user" by OpenSSL: AES-256-XTS in this process.
  *
  * A TFM is the key in locked memory and the fetched cipher. An OP is a context for each direction, keyed once; a sector
  * is one init with nothing but the tweak and one update, and allocates nothing. So a run of sectors costs about what
@@ -10,7 +10,7 @@
  * copy of the TFM is locked and not dumped; each context also holds the expanded keys, in OpenSSL's own heap memory,
  * which EVP_CIPHER_CTX_free() cleanses but nothing locks.
  *
- * OpenSSL refuses equal halves of the key only when encrypting; xtsfs_xts_key_is_weak() does it for both engines.
+ * OpenSSL refuses equal halves of the key only when encrypting; xtsfs_xts_key_is_weak() does it for all engines.
  */
 #include "crypto/engine.h"
 
@@ -114,8 +114,8 @@ static int crypt_run(struct xtsfs_op *op, enum xtsfs_direction direction, const 
 	return 0;
 }
 
-const struct xtsfs_engine xtsfs_engine_user = {
-	.name = "user",
+const struct xtsfs_engine xtsfs_engine_openssl = {
+	.name = "OpenSSL",
 	.tfm_new = tfm_new,
 	.tfm_free = tfm_free,
 	.op_new = op_new,

@@ -56,7 +56,13 @@ struct xtsfs_engine {
 	int (*crypt)(struct xtsfs_op *op, enum xtsfs_direction direction, const struct xtsfs_run *run);
 };
 
-extern const struct xtsfs_engine xtsfs_engine_user;
+extern const struct xtsfs_engine xtsfs_engine_user; /* by the fastest of those below (engine-user.c) */
+extern const struct xtsfs_engine xtsfs_engine_openssl;
+#if XTSFS_HAVE_GCRYPT
+extern const struct xtsfs_engine xtsfs_engine_gcrypt;
+#endif
+/** The library that the engine "user" has chosen. It is chosen by the first call, or the first tfm. */
+const char *xtsfs_engine_user_library(void);
 #if XTSFS_HAVE_KCAPI
 extern const struct xtsfs_engine xtsfs_engine_kernel;
 #endif

@@ -24,6 +24,8 @@ struct xtsfs_mac;
 
 xtsfs_must_check int xtsfs_mac_new(enum xtsfs_mac_kind kind, const uint8_t key[static XTSFS_MAC_KEY_BYTES],
 				   struct xtsfs_mac **ret_mac);
+/** The library that makes the tags of aes-gmac. It is chosen by the first call, or the first such MAC. */
+const char *xtsfs_gmac_library(void);
 struct xtsfs_mac *xtsfs_mac_free(struct xtsfs_mac *mac);
 /** MAC of the concatenation of @parts (any lengths, zero too). 0 or -EIO, -ENOMEM from the library. */
 xtsfs_must_check int xtsfs_mac_tag(struct xtsfs_mac *mac, const struct iovec *parts, unsigned count,

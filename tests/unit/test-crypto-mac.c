@@ -6,7 +6,8 @@
 #undef NDEBUG
 #include "unit.h"
 
-#include "crypto/mac.h"
+#include "crypto/faster.h"
+#include "crypto/mac-impl.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -280,12 +281,88 @@ static void test_threads(void **state)
 	}
 }
 
+static const struct xtsfs_mac_impl *const gmacs[] = {
+	&xtsfs_gmac_openssl,
+#if XTSFS_HAVE_IPSEC_MB
+	&xtsfs_gmac_ipsec_mb,
+#endif
+};
+
+/* aes-gmac by each library: every length up to three sectors' worth of parts that do not end at blocks, against the
+ * definition where that is quick enough and against the first library else. */
+static void test_libraries(void **state)
+{
+	static uint8_t data[3 * 4096 + 40];
+	uint8_t key[64], tag[16], want[16];
+	struct xtsfs_mac *macs[ARRAY_COUNT(gmacs)];
+	uint64_t random = 11;
+
+	(void)state;
+	unit_random_fill(&random, data, sizeof(data));
+	unit_random_fill(&random, key, sizeof(key));
+	for (size_t m = 0; m < ARRAY_COUNT(gmacs); m++) {
+		int r = xtsfs_mac_new_by(gmacs[m], key, &macs[m]);
+
+		if (m > 0 && r == -EOPNOTSUPP) {
+			print_message("%s: not on this processor\n", gmacs[m]->library);
+			macs[m] = NULL;
+		} else {
+			assert_int_equal(r, 0);
+		}
+	}
+	for (size_t bytes = 0; bytes <= sizeof(data); bytes += bytes < 300 ? 1 : 1 + unit_random(&random) % 64) {
+		struct iovec parts[4];
+		size_t at = 0;
+
+		for (unsigned i = 0; i < 4; i++) {
+			size_t now = i == 3 ? bytes - at : unit_random(&random) % (bytes - at + 1);
+
+			parts[i] = (struct iovec){data + at, now};
+			at += now;
+		}
+		if (bytes < 300)
+			reference_tag(XTSFS_MAC_AES_GMAC, key, data, bytes, want);
+		else
+			assert_int_equal(xtsfs_mac_tag(macs[0], parts, 4, want), 0);
+		for (size_t m = 0; m < ARRAY_COUNT(gmacs); m++) {
+			if (!macs[m])
+				continue;
+			assert_int_equal(xtsfs_mac_tag(macs[m], parts, 4, tag), 0);
+			assert_memory_equal(tag, want, 16);
+		}
+	}
+	for (size_t m = 0; m < ARRAY_COUNT(gmacs); m++)
+		xtsfs_mac_free(macs[m]);
+	print_message("GMAC by %s\n", xtsfs_gmac_library());
+	assert_string_equal(xtsfs_gmac_library(), xtsfs_gmac_library());
+}
+
+static int count_down(void *data)
+{
+	int *left = data;
+
+	return (*left)-- > 0 ? 0 : -EIO;
+}
+
+static void test_faster(void **state)
+{
+	int left = 100;
+
+	(void)state;
+	assert_true(xtsfs_shortest_ns(count_down, &left) > 0);
+	left = 2;
+	assert_int_equal(xtsfs_shortest_ns(count_down, &left), -EIO);
+	assert_true(xtsfs_is_faster(80, 100));
+	assert_false(xtsfs_is_faster(95, 100));
+	assert_false(xtsfs_is_faster(100, 80));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reference), cmocka_unit_test(test_parts),	   cmocka_unit_test(test_sector_sizes),
-		cmocka_unit_test(test_frozen),	  cmocka_unit_test(test_rfc_4231), cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_reference), cmocka_unit_test(test_parts),	    cmocka_unit_test(test_sector_sizes),
+		cmocka_unit_test(test_frozen),	  cmocka_unit_test(test_rfc_4231),  cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_threads),	  cmocka_unit_test(test_libraries), cmocka_unit_test(test_faster),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,28 @@
 static const char ieee_key[] = "2718281828459045235360287471352662497757247093699959574966967627"
 			       "3141592653589793238462643383279502884197169399375105820974944592";
 
+static const struct xtsfs_engine *const engines[] = {
+	&xtsfs_engine_user,
+	&xtsfs_engine_openssl,
+#if XTSFS_HAVE_GCRYPT
+	&xtsfs_engine_gcrypt,
+#endif
+};
+
+/* libgcrypt is for processors with VAES. */
+static bool is_usable(const struct xtsfs_engine *engine)
+{
+	static const uint8_t key[64] = {1};
+	struct xtsfs_tfm *tfm;
+
+	if (engine->tfm_new(key, &tfm) == -EOPNOTSUPP) {
+		print_message("%s: not on this processor\n", engine->name);
+		return false;
+	}
+	engine->tfm_free(tfm);
+	return true;
+}
+
 struct xtsfs_tfm {
 	uint8_t unused;
 };
@@ -34,7 +56,7 @@ static int crypt_run(const struct xtsfs_engine *engine, const uint8_t *key, enum
 }
 
 /* IEEE 1619-2007, vectors 10 to 14: 512 bytes, the first 32 and the last 16 bytes of the ciphertext. */
-static void test_ieee_1619(void **state)
+static void check_ieee_1619(const struct xtsfs_engine *engine)
 {
 	static const char *const cases[][2] = {
 		{"1c3b3a102f770386e4836c99e370cf9bea00803f5e482357a4ae12d414a3e63b",
@@ -50,7 +72,6 @@ static void test_ieee_1619(void **state)
 	};
 	uint8_t key[64], plain[512], cipher[512], again[512];
 
-	(void)state;
 	unit_unhex(ieee_key, key, sizeof(key));
 	for (size_t i = 0; i < sizeof(plain); i++)
 		plain[i] = (uint8_t)i;
@@ -58,14 +79,22 @@ static void test_ieee_1619(void **state)
 		struct xtsfs_run run = {.in = plain, .out = cipher, .bytes = 512, .sector_bytes = 512};
 
 		memset(run.first_tweak, 0xff, i + 1);
-		assert_int_equal(crypt_run(&xtsfs_engine_user, key, XTSFS_ENCRYPT, &run), 0);
+		assert_int_equal(crypt_run(engine, key, XTSFS_ENCRYPT, &run), 0);
 		unit_assert_hex(cipher, cases[i][0]);
 		unit_assert_hex(cipher + 512 - 16, cases[i][1]);
 		run.in = cipher;
 		run.out = again;
-		assert_int_equal(crypt_run(&xtsfs_engine_user, key, XTSFS_DECRYPT, &run), 0);
+		assert_int_equal(crypt_run(engine, key, XTSFS_DECRYPT, &run), 0);
 		assert_memory_equal(again, plain, 512);
 	}
+}
+
+static void test_ieee_1619(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(engines); i++)
+		if (is_usable(engines[i]))
+			check_ieee_1619(engines[i]);
 }
 
 static void test_tweak_add(void **state)
@@ -106,12 +135,15 @@ static void test_runs(void **state)
 {
 	static uint8_t plain[65536], cipher[65536], want[65536];
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	bool usable[ARRAY_COUNT(engines)];
 	uint64_t random = 5;
 	uint8_t key[64];
 
 	(void)state;
 	unit_random_fill(&random, plain, sizeof(plain));
 	unit_random_fill(&random, key, sizeof(key));
+	for (size_t e = 0; e < ARRAY_COUNT(engines); e++)
+		usable[e] = is_usable(engines[e]);
 	for (int i = 0; i < 300; i++) {
 		struct xtsfs_run run = {.in = plain, .out = cipher};
 		uint8_t tweak[16];
@@ -132,31 +164,57 @@ static void test_runs(void **state)
 			for (int byte = 0; byte < 16 && ++tweak[byte] == 0; byte++)
 				;
 		}
-		assert_int_equal(crypt_run(&xtsfs_engine_user, key, XTSFS_ENCRYPT, &run), 0);
-		assert_memory_equal(cipher, want, run.bytes);
-		run.in = cipher; /* in place */
-		assert_int_equal(crypt_run(&xtsfs_engine_user, key, XTSFS_DECRYPT, &run), 0);
-		assert_memory_equal(cipher, plain, run.bytes);
+		for (size_t e = 0; e < ARRAY_COUNT(engines); e++) {
+			if (!usable[e])
+				continue;
+			run.in = plain;
+			assert_int_equal(crypt_run(engines[e], key, XTSFS_ENCRYPT, &run), 0);
+			assert_memory_equal(cipher, want, run.bytes);
+			run.in = cipher; /* in place */
+			assert_int_equal(crypt_run(engines[e], key, XTSFS_DECRYPT, &run), 0);
+			assert_memory_equal(cipher, plain, run.bytes);
+		}
 	}
 	EVP_CIPHER_CTX_free(ctx);
 }
 
 static void test_weak_key(void **state)
 {
-	struct xtsfs_tfm *tfm = NULL;
 	uint8_t key[64];
 
 	(void)state;
 	memset(key, 7, sizeof(key));
 	assert_true(xtsfs_xts_key_is_weak(key));
-	assert_int_equal(xtsfs_engine_user.tfm_new(key, &tfm), -EINVAL);
-	assert_null(tfm);
 	key[63] ^= 1;
 	assert_false(xtsfs_xts_key_is_weak(key));
-	assert_int_equal(xtsfs_engine_user.tfm_new(key, &tfm), 0);
-	xtsfs_engine_user.tfm_free(tfm);
-	xtsfs_engine_user.tfm_free(NULL);
-	xtsfs_engine_user.op_free(NULL);
+	for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
+		struct xtsfs_tfm *tfm = NULL;
+
+		key[63] ^= 1;
+		assert_int_equal(engines[i]->tfm_new(key, &tfm), -EINVAL);
+		assert_null(tfm);
+		key[63] ^= 1;
+		if (is_usable(engines[i])) {
+			assert_int_equal(engines[i]->tfm_new(key, &tfm), 0);
+			engines[i]->tfm_free(tfm);
+		}
+		engines[i]->tfm_free(NULL);
+		engines[i]->op_free(NULL);
+	}
+}
+
+/* The engine "user" is one of the others, and goes on being it. */
+static void test_library(void **state)
+{
+	const char *library = xtsfs_engine_user_library();
+	bool found = false;
+
+	(void)state;
+	for (size_t i = 1; i < ARRAY_COUNT(engines); i++)
+		found = found || strcmp(library, engines[i]->name) == 0;
+	assert_true(found);
+	assert_string_equal(xtsfs_engine_user_library(), library);
+	print_message("XTS by %s\n", library);
 }
 
 static void test_valid_runs(void **state)
@@ -299,7 +357,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ieee_1619), cmocka_unit_test(test_tweak_add),  cmocka_unit_test(test_runs),
 		cmocka_unit_test(test_weak_key),  cmocka_unit_test(test_valid_runs), cmocka_unit_test(test_selftest),
-		cmocka_unit_test(test_choose),
+		cmocka_unit_test(test_choose),	  cmocka_unit_test(test_library),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
