@@ -14,6 +14,10 @@
 
 #include "base/log.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
 #define BYTES  (125U * CORE_B + 900U) /* two groups */
 #define OTHERS 6U
 
@@ -340,6 +344,57 @@ static void test_content_comes_before_an_mtime(void **state)
 	end();
 }
 
+/* The first read of a write, which holds the file's lock by then, has somebody else set an mtime. */
+static struct {
+	const struct xtsfs_store_ops *ops;
+	atomic_bool begun;
+	pthread_t thread;
+} meeting;
+
+static void *set_mtime_meanwhile(void *unused)
+{
+	set_mtime(7000);
+	return unused;
+}
+
+static ssize_t preadv_that_meets(struct xtsfs_store *store, int handle, const struct iovec *iov, int count,
+				 uint64_t offset)
+{
+	if (!atomic_exchange(&meeting.begun, true)) {
+		assert_int_equal(pthread_create(&meeting.thread, NULL, set_mtime_meanwhile, NULL), 0);
+		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); /* it waits for the lock */
+	}
+	return meeting.ops->preadv(store, handle, iov, count, offset);
+}
+
+/* What begins to wait while an mtime waits for the file is there before that mtime, too. */
+static void test_mtime_set_during_a_write(void **state)
+{
+	uint8_t *after_mtime = NULL, *after_sync = NULL;
+	const size_t from = 2 * CORE_B, bytes = CORE_B;
+	struct xtsfs_store_ops ops;
+
+	(void)state;
+	begin(XTSFS_INTEGRITY_AES_GMAC, 1U << 20);
+	ops = *core.store->ops;
+	ops.preadv = preadv_that_meets;
+	meeting.ops = core.store->ops;
+	core.store->ops = &ops;
+	(void)next_version();
+	write_part(2, 3000, 5000);
+	assert_true(meeting.begun);
+	assert_int_equal(pthread_join(meeting.thread, NULL), 0);
+	core.store->ops = meeting.ops;
+	assert_int_equal(backing_mtime_s(), 7000);
+	assert_true(core_backing(&core, "f", &after_mtime) > from + bytes);
+	assert_int_equal(xtsfs_fsync(core.volume, node, false), 0);
+	assert_true(core_backing(&core, "f", &after_sync) > from + bytes);
+	assert_memory_equal(after_mtime + from, after_sync + from, bytes);
+	free(after_mtime);
+	free(after_sync);
+	end();
+}
+
 /* Where it cannot be, the mtime that was set last is the one that stays. */
 static void test_mtime_set_while_nothing_can_be_written(void **state)
 {
@@ -405,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_commit_half_way),
 		cmocka_unit_test(test_mtime_comes_with_the_content),
 		cmocka_unit_test(test_content_comes_before_an_mtime),
+		cmocka_unit_test(test_mtime_set_during_a_write),
 		cmocka_unit_test(test_mtime_sent_before_the_last_pages),
 		cmocka_unit_test(test_mtime_set_while_nothing_can_be_written),
 	};
