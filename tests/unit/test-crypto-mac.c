@@ -288,13 +288,14 @@ static const struct xtsfs_mac_impl *const gmacs[] = {
 #endif
 };
 
-/* aes-gmac by each library: every length up to three sectors' worth of parts that do not end at blocks, against the
- * definition where that is quick enough and against the first library else. */
+/* aes-gmac by each library: lengths up to three sectors, in parts that do not end at blocks, against the definition
+ * where that is quick enough and against the first library else. The one that is chosen is among them. */
 static void test_libraries(void **state)
 {
 	static uint8_t data[3 * 4096 + 40];
 	uint8_t key[64], tag[16], want[16];
 	struct xtsfs_mac *macs[ARRAY_COUNT(gmacs)];
+	bool found = false;
 	uint64_t random = 11;
 
 	(void)state;
@@ -332,9 +333,11 @@ static void test_libraries(void **state)
 		}
 	}
 	for (size_t m = 0; m < ARRAY_COUNT(gmacs); m++)
+		found = found || (macs[m] && strcmp(gmacs[m]->library, xtsfs_gmac_library()) == 0);
+	assert_true(found);
+	for (size_t m = 0; m < ARRAY_COUNT(gmacs); m++)
 		xtsfs_mac_free(macs[m]);
 	print_message("GMAC by %s\n", xtsfs_gmac_library());
-	assert_string_equal(xtsfs_gmac_library(), xtsfs_gmac_library());
 }
 
 static int count_down(void *data)
