@@ -6,15 +6,19 @@
  * Locks, in the order in which they may be taken (docs/concurrency.md):
  *   - volume.key_lock     exclusively while the keys are taken away or put back; no other lock is held when it is taken
  *   - volume.flush_mutex  the ids of new directories are being made durable; no other lock is held when it is taken
- *   1 volume.dir_mutex[]  one stripe for each directory that is changed, ascending
+ *   - 1 volume.dir_mutex[]  one stripe for each directory that is changed, ascending
  *   - volume.names_lock   exclusively while a name moves or goes (the backing call and the node's links together),
- * shared while an object is reached through a name. Its holder may wait for 2 and the other way round: sound because
- * who holds it exclusively takes only 5 to 7, and readers are not held up by a waiting writer (the default of glibc's
- * rwlocks), so it may also be taken shared twice. 2 file.lock           length and layout of one regular file 3
- * file.stripe[]       one group of sectors 4 volume.file_mutex   which nodes have file state 5 volume.table_mutex  node
- * table, links, reference counts 6 volume.fd_mutex     descriptor cache 7 file.dirty_mutex, file.waiting.mutex,
- * volume.pending_mutex 4 to 7 are held over no system call and no other lock of that list, but 5 and file.waiting.mutex
- * within 4.
+ *     shared while an object is reached through a name. Its holder may wait for 2 and the other way round: sound
+ *     because who holds it exclusively takes only 5 to 7, and readers are not held up by a waiting writer (the
+ *     default of glibc's rwlocks), so it may also be taken shared twice
+ *   - 2 file.lock           length and layout of one regular file
+ *   - 3 file.stripe[]       one group of sectors
+ *   - 4 volume.file_mutex   which nodes have file state
+ *   - 5 volume.table_mutex  node table, links, reference counts
+ *   - 6 volume.fd_mutex     descriptor cache
+ *   - 7 file.dirty_mutex, file.waiting.mutex, volume.pending_mutex, volume.sector_pool.mutex
+ *
+ * 4 to 7 are held over no system call and no other lock of that list, but 5 and file.waiting.mutex within 4.
  */
 #ifndef XTSFS_CORE_INTERNAL_H
 #define XTSFS_CORE_INTERNAL_H
@@ -22,6 +26,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "core/keys.h"
+#include "core/sectorpool.h"
 #include "core/volume.h"
 #include "format/name.h"
 #include "format/ondisk.h"
@@ -119,8 +124,9 @@ struct xtsfs_volume {
 
 	struct xtsfs_file *waiting_files; /* file_mutex: files in which overwritten sectors wait (waiting.c) */
 	size_t waiting_bytes;		  /* memory they take (atomic access) */
-	size_t waiting_most;		  /* with more than that a writer commits */
-	time_t short_until_s;		  /* CLOCK_MONOTONIC_COARSE: until then every writer does (atomic access) */
+	struct xtsfs_sector_pool sector_pool;
+	size_t waiting_most;  /* with more than that a writer commits */
+	time_t short_until_s; /* CLOCK_MONOTONIC_COARSE: until then every writer does (atomic access) */
 };
 
 /* ---- node.c: the table ---- */

@@ -279,6 +279,7 @@ static void free_volume(struct xtsfs_volume *volume)
 		pthread_mutex_destroy(&volume->dir_mutex[i]);
 	pthread_rwlock_destroy(&volume->names_lock);
 	pthread_mutex_destroy(&volume->file_mutex);
+	xtsfs_sector_pool_free(&volume->sector_pool);
 	pthread_mutex_destroy(&volume->table_mutex);
 	pthread_mutex_destroy(&volume->fd_mutex);
 	pthread_mutex_destroy(&volume->pending_mutex);
@@ -373,6 +374,7 @@ int xtsfs_volume_open(struct xtsfs_store *store, const struct xtsfs_config *conf
 		pthread_mutex_init(&volume->dir_mutex[i], NULL);
 	pthread_rwlock_init(&volume->names_lock, NULL);
 	pthread_mutex_init(&volume->file_mutex, NULL);
+	xtsfs_sector_pool_init(&volume->sector_pool);
 	pthread_mutex_init(&volume->table_mutex, NULL);
 	pthread_mutex_init(&volume->fd_mutex, NULL);
 	pthread_mutex_init(&volume->pending_mutex, NULL);

@@ -98,17 +98,13 @@ int xtsfs_waiting_add(struct xtsfs_io *io, const struct xtsfs_disk_block *meta, 
 {
 	struct xtsfs_waiting *waiting = &io->file->waiting;
 	struct xtsfs_waiting_group *group;
-	size_t made = 0, at = (size_t)(first % XTSFS_GROUP_SECTORS);
-	uint8_t *fresh[XTSFS_GROUP_SECTORS] = {0};
+	size_t at = (size_t)(first % XTSFS_GROUP_SECTORS);
+	uint8_t *fresh[XTSFS_GROUP_SECTORS];
 
-	for (size_t i = 0; i < count; i++) {
-		fresh[i] = malloc(XTSFS_BLOCK_BYTES);
-		if (!fresh[i])
-			break;
-		made++;
-	}
+	if (xtsfs_sector_pool_take(&io->volume->sector_pool, count, fresh) < 0)
+		return -ENOMEM;
 	pthread_mutex_lock(&waiting->mutex);
-	group = made == count ? find_or_make(io->volume, waiting, xtsfs_sector_group(first)) : NULL;
+	group = find_or_make(io->volume, waiting, xtsfs_sector_group(first));
 	for (size_t i = 0; group && i < count; i++) {
 		if (!group->sector[at + i]) {
 			group->sector[at + i] = fresh[i];
@@ -117,8 +113,7 @@ int xtsfs_waiting_add(struct xtsfs_io *io, const struct xtsfs_disk_block *meta, 
 		}
 	}
 	pthread_mutex_unlock(&waiting->mutex);
-	for (size_t i = 0; i < made; i++)
-		free(fresh[i]);
+	xtsfs_sector_pool_give(&io->volume->sector_pool, count, fresh);
 	if (!group)
 		return -ENOMEM;
 	/* The group cannot go: its stripe is held. */
@@ -220,8 +215,7 @@ void xtsfs_waiting_drop(struct xtsfs_volume *volume, struct xtsfs_file *file)
 	for (size_t b = 0; b < BUCKETS; b++) {
 		while ((group = waiting->buckets[b])) {
 			waiting->buckets[b] = group->next;
-			for (size_t i = 0; i < XTSFS_GROUP_SECTORS; i++)
-				free(group->sector[i]);
+			xtsfs_sector_pool_give(&volume->sector_pool, XTSFS_GROUP_SECTORS, group->sector);
 			free(group);
 		}
 	}
@@ -377,6 +371,7 @@ int xtsfs_commit_old(struct xtsfs_volume *volume, unsigned age_s)
 	struct timespec now;
 	int first = 0;
 
+	xtsfs_sector_pool_trim(&volume->sector_pool);
 	xtsfs_guard_shared(&volume->key_lock);
 	if (!volume->keys)
 		return 0;

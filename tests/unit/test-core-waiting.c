@@ -3,7 +3,7 @@
  * Overwritten sectors that wait in memory (core/waiting.h), where their commit fails: for want of a descriptor that can
  * write, or half-way and then again. A sync that could not commit says so; readers see what was written; and whenever
  * power is lost, each sector is one of those written, the newest after a sync that said it was made. And the mtime that
- * the backing file has meanwhile.
+ * the backing file has meanwhile. And the memory that they wait in.
  */
 #undef NDEBUG
 #include "unit.h"
@@ -204,6 +204,34 @@ static unsigned sync_without_descriptors(void)
 	}
 	assert_true(failed > 0);
 	return made;
+}
+
+/* Buffers of sectors that were committed serve the next ones, and go when nobody has needed them for a while. */
+static void test_buffers_are_used_again(void **state)
+{
+	const size_t sectors = BYTES / XTSFS_BLOCK_BYTES;
+	const struct xtsfs_sector_pool *pool;
+
+	(void)state;
+	begin(XTSFS_INTEGRITY_AES_GMAC, 1U << 20);
+	pool = &core.volume->sector_pool;
+	assert_int_equal(pool->count, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		(void)next_version();
+		write_part(2 + i, sectors * CORE_B, 0);
+		assert_int_equal(pool->count, 0);
+		assert_int_equal(xtsfs_fsync(core.volume, node, false), 0);
+		assert_int_equal(pool->count, sectors);
+	}
+	(void)next_version();
+	write_part(4, CORE_B, 0);
+	assert_int_equal(pool->count, sectors - 1);
+	assert_int_equal(xtsfs_commit_old(core.volume, 1000), 0); /* all were needed since the volume was opened */
+	assert_int_equal(pool->count, sectors - 1);
+	assert_int_equal(xtsfs_commit_old(core.volume, 1000), 0);
+	assert_int_equal(pool->count, 0);
+	assert_reads_newest(&core);
+	end();
 }
 
 static void test_sync_of_what_waits(void **state)
@@ -455,6 +483,7 @@ static void test_mtime_sent_before_the_last_pages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_buffers_are_used_again),
 		cmocka_unit_test(test_sync_of_what_waits),
 		cmocka_unit_test(test_sync_of_what_is_written),
 		cmocka_unit_test(test_commit_half_way),
